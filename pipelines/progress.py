@@ -1,0 +1,65 @@
+"""A progress bar on a terminal, plain timestamped lines elsewhere."""
+
+import sys
+import time
+from types import TracebackType
+from typing import Self
+
+from tqdm import tqdm
+
+PLAIN_INTERVAL_S = 10.0
+
+
+class Progress:
+    """Counts finished units of one named piece of work on standard error.
+
+    On a terminal this is a tqdm bar; elsewhere (a log file, CI, a cluster job) it is one plain line at most every
+    `PLAIN_INTERVAL_S` seconds and one at the end, so that logs stay readable.
+
+    Args:
+        title: what is being done, e.g. "corpus".
+        total: number of units, or None when it is not known.
+        unit: name of one unit, e.g. "page".
+    """
+
+    def __init__(self, title: str, total: int | None, unit: str) -> None:
+        self.title, self.total, self.unit, self.done = title, total, unit, 0
+        self._started = self._last_line = time.monotonic()
+        self._note = ""
+        self._bar = tqdm(total=total, desc=title, unit=f" {unit}", dynamic_ncols=True) if sys.stderr.isatty() else None
+
+    def advance(self, count: int = 1, note: str | None = None) -> None:
+        """Count `count` more finished units; `note` (e.g. "loss 3.21") replaces the text shown after the rate."""
+        self.done += count
+        if note is not None:
+            self._note = note
+        if self._bar is not None:
+            if note is not None:
+                self._bar.set_postfix_str(note, refresh=False)
+            self._bar.update(count)
+        elif time.monotonic() - self._last_line >= PLAIN_INTERVAL_S:
+            self._print_line()
+
+    def _print_line(self) -> None:
+        self._last_line = time.monotonic()
+        seconds = self._last_line - self._started
+        rate = self.done / seconds if seconds > 0 else 0.0
+        of_total = f"/{self.total}" if self.total is not None else ""
+        left = f", {(self.total - self.done) / rate:.0f} s left" if self.total is not None and rate > 0 else ""
+        note = f", {self._note}" if self._note else ""
+        print(
+            f"{self.title}: {self.done}{of_total} {self.unit}s, {rate:.1f} {self.unit}s/s{left}{note}",
+            file=sys.stderr,
+            flush=True,
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            self._bar.close()
+        elif kind is None:
+            self._print_line()
