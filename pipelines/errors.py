@@ -1,5 +1,9 @@
-"""The one exception for what a person can put right: the command line prints it as a single line and exits with 2."""
+"""What a person sees of an error: the command line prints each of these as a single line, never a traceback."""
 
 
 class UsageError(ValueError):
     """Bad input or configuration; the message names the file or key, the limit and the remedy."""
+
+
+class JobFailed(RuntimeError):
+    """A job ran on valid input and could not do its work; the command line prints it as one line and exits with 1."""

@@ -1,0 +1,86 @@
+"""The `docformer` command: parses the command line, runs one command, turns what went wrong into one line.
+
+Exit codes: 0 success; 1 a failed job; 2 bad usage, configuration or input; 130 and 143 a run stopped by SIGINT and
+SIGTERM that can be resumed.
+"""
+
+import argparse
+import difflib
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+from cluster.commands import corpus, demo, export, pretrain, tokenizer
+from pipelines.errors import JobFailed, UsageError
+
+COMMANDS = (demo, corpus, tokenizer, pretrain, export)
+
+
+class OneLineParser(argparse.ArgumentParser):
+    """An argument parser whose complaint is one line that names the nearest known option."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print `message` as one line on standard error and exit with 2."""
+        self.exit(2, f"{self.prog}: error: {message}; see {self.prog} --help\n")
+
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Parse `args`, naming the nearest option when one is unknown."""
+        parsed, unknown = self.parse_known_args(args, namespace)
+        if unknown:
+            options = sorted(getattr(parsed, "known_options", ()))
+            close = difflib.get_close_matches(unknown[0].split("=")[0], options, n=1)
+            hint = f"; did you mean {close[0]}?" if close else ""
+            command = getattr(parsed, "command_name", self.prog)
+            self.exit(2, f"{command}: error: unknown argument {unknown[0]!r}{hint}; see {command} --help\n")
+        return parsed
+
+
+def build_parser() -> OneLineParser:
+    """The parser of the whole command line, one subparser a command."""
+    parser = OneLineParser(
+        prog="docformer",
+        description="DocFormerV2 pretraining, whole: raw PDFs to labels in Parquet, to pretraining, to answers.",
+        epilog="Start with: docformer demo --out out/demo",
+        allow_abbrev=False,
+    )
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND", parser_class=OneLineParser)
+    for command in COMMANDS:
+        command.register(commands)
+    _note_options(parser)
+    return parser
+
+
+def _note_options(parser: argparse.ArgumentParser) -> None:
+    """Let each leaf parser record its own name and options, for the message about an unknown one."""
+    parser.set_defaults(command_name=parser.prog)
+    options = {option for action in parser._actions for option in action.option_strings}
+    parser.set_defaults(known_options=options)
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for child in set(action.choices.values()):
+                _note_options(child)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code."""
+    args = build_parser().parse_args(arguments)
+    try:
+        return int(args.run(args))
+    except UsageError as error:
+        print(f"{args.command_name}: error: {error}", file=sys.stderr)
+        return 2
+    except JobFailed as error:
+        print(f"{args.command_name}: failed: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print(f"{args.command_name}: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # The reader of our output (head, less) went away: not an error. Keep the interpreter's exit flush quiet.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

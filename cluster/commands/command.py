@@ -1,0 +1,45 @@
+"""What every command shares: its parser with an example, the `--config` option, JSON or text results."""
+
+import argparse
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+
+def add_command(
+    commands: Any, name: str, run: Callable[[argparse.Namespace], int], description: str, example: str
+) -> argparse.ArgumentParser:
+    """Add command `name`, whose help ends with `example`, and let it call `run`."""
+    parser: argparse.ArgumentParser = commands.add_parser(
+        name,
+        help=description,
+        description=description,
+        epilog=f"example:\n  {example}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.set_defaults(run=run)
+    return parser
+
+
+def add_config(parser: argparse.ArgumentParser) -> None:
+    """Add `--config run.yaml`."""
+    parser.add_argument("--config", type=Path, metavar="run.yaml", help="YAML file with settings; flags win over it")
+
+
+def add_json(parser: argparse.ArgumentParser) -> None:
+    """Add `--json`."""
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+
+
+def print_result(values: Mapping[str, Any], as_json: bool) -> None:
+    """Print `values` as one JSON object, or as aligned lines of name and value."""
+    if as_json:
+        print(json.dumps(values, indent=2, default=str))
+        return
+    width = max((len(name) for name in values), default=0)
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            value = ", ".join(f"{key} {count}" for key, count in value.items()) or "none"
+        print(f"{name.replace('_', ' '):<{width}}  {value}")

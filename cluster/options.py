@@ -1,0 +1,124 @@
+"""Command-line flags and YAML keys derived from settings classes: one definition, one validation, one help text.
+
+A settings class is a frozen pydantic model; each field becomes `--field-name`, its description the help text. Values come
+from the class's defaults, then from the section of the `--config` file, then from flags, the later winning.
+"""
+
+import argparse
+import difflib
+import types
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin
+
+import yaml
+from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
+
+from pipelines.errors import UsageError
+
+Settings = TypeVar("Settings", bound=BaseModel)
+
+
+def add_flags(parser: argparse.ArgumentParser, settings: type[BaseModel], skip: frozenset[str] = frozenset()) -> None:
+    """Give `parser` one flag for each field of `settings` but those in `skip`; an absent flag leaves no value behind.
+
+    Mappings and nested settings have no flag: they are written in the configuration file.
+    """
+    group = parser.add_argument_group("settings (also keys of the --config file)")
+    for name, field in settings.model_fields.items():
+        if name in skip or _is_structured(field):
+            continue
+        group.add_argument(f"--{name.replace('_', '-')}", dest=name, default=argparse.SUPPRESS, **_flag(field))
+
+
+def load_settings(
+    settings: type[Settings], section: str, config: Path | None, flags: Mapping[str, Any], **fixed: Any
+) -> Settings:
+    """Validated settings from defaults, the file's `section`, the flags and `fixed` values, the later winning.
+
+    Raises:
+        UsageError: the file is missing or no mapping, a key is unknown (the nearest known one is named), or a value
+            is out of its range.
+    """
+    values = dict(read_section(config, section)) if config is not None else {}
+    values.update({name: flags[name] for name in settings.model_fields if name in flags})
+    values.update(fixed)
+    where = f"{config}, section {section}" if config is not None else "options"
+    try:
+        return settings.model_validate(values)
+    except ValidationError as error:
+        raise UsageError(_one_line(error, settings, where)) from None
+
+
+def read_section(config: Path, section: str) -> Mapping[str, Any]:
+    """The mapping under key `section` of a YAML file; empty when the file has no such section.
+
+    Raises:
+        UsageError: the file cannot be read, is not YAML, or is not a mapping of sections to mappings.
+    """
+    try:
+        document = yaml.safe_load(config.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"{config}: cannot be read ({error.strerror}); give an existing YAML file to --config") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UsageError(f"{config}: not valid YAML ({' '.join(str(error).split())})") from None
+    if document is None:
+        return {}
+    if not isinstance(document, dict):
+        raise UsageError(f"{config}: must map section names (corpus, tokenizer, pretrain) to their settings")
+    for key in document:
+        if key not in SECTIONS:
+            raise UsageError(f"{config}: unknown section {key!r}{_nearest(str(key), SECTIONS)}")
+    values = document.get(section) or {}
+    if not isinstance(values, dict):
+        raise UsageError(f"{config}: section {section!r} must be a mapping of settings to values")
+    return {str(key).replace("-", "_"): value for key, value in values.items()}
+
+
+SECTIONS = ("corpus", "tokenizer", "pretrain")
+
+
+def _one_line(error: ValidationError, settings: type[BaseModel], where: str) -> str:
+    first = error.errors()[0]
+    key = ".".join(str(part) for part in first["loc"]) or "value"
+    if first["type"] == "extra_forbidden":
+        known = list(settings.model_fields) if len(first["loc"]) == 1 else []
+        return f"{where}: unknown key {key!r}{_nearest(key, known)}"
+    if first["type"] == "missing":
+        return f"{where}: {key} is required; give --{key.replace('_', '-')} or set it in the configuration file"
+    return f"{where}: {key} = {first['input']!r}: {first['msg'].removeprefix('Value error, ')}"
+
+
+def _nearest(name: str, known: tuple[str, ...] | list[str]) -> str:
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
+    return f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(known)}" if known else ""
+
+
+def _plain_type(annotation: Any) -> Any:
+    """`annotation` without None and without further metadata."""
+    if get_origin(annotation) in (Union, types.UnionType):
+        kinds = [kind for kind in get_args(annotation) if kind is not type(None)]
+        return kinds[0] if len(kinds) == 1 else str
+    return annotation
+
+
+def _is_structured(field: FieldInfo) -> bool:
+    kind = _plain_type(field.annotation)
+    origin = get_origin(kind)
+    return origin in (dict, Mapping) or (isinstance(kind, type) and issubclass(kind, (BaseModel, dict)))
+
+
+def _flag(field: FieldInfo) -> dict[str, Any]:
+    kind = _plain_type(field.annotation)
+    default = "" if field.is_required() or field.default in (None, ()) else f" (default: {field.default})"
+    text = (field.description or "").replace("%", "%%") + default.replace("%", "%%")
+    if kind is bool:
+        return {"action": argparse.BooleanOptionalAction, "help": text}
+    if get_origin(kind) is Literal:
+        choices = [str(choice) for choice in get_args(kind)]
+        return {"help": text, "metavar": "{" + ",".join(choices) + "}"}
+    if get_origin(kind) in (list, tuple):
+        return {"nargs": "+", "help": text, "metavar": "VALUE"}
+    metavar = {int: "N", float: "X", Path: "PATH"}.get(kind, "VALUE")
+    return {"help": text, "metavar": metavar}

@@ -1,0 +1,21 @@
+#!/usr/bin/env bash
+# Installs the pinned packages into the virtual environment whose bin folder is $1.
+# uv, itself installed from the package index, is several times faster than pip; pip is the fallback.
+set -euo pipefail
+bin=$1
+
+"$bin/python" -m pip install --quiet --disable-pip-version-check uv || echo "uv could not be installed; pip goes on alone"
+# uv does not read pip's configuration: hand it a mirror that this machine's pip is told to use.
+mirror=$("$bin/python" -m pip config get global.index-url 2>/dev/null || true)
+if [ -n "$mirror" ] && [ -z "${UV_DEFAULT_INDEX:-}" ]; then export UV_DEFAULT_INDEX=$mirror; fi
+
+install() {
+    if [ -x "$bin/uv" ] && VIRTUAL_ENV="$(dirname "$bin")" "$bin/uv" pip install --quiet --python "$bin/python" "$@"; then
+        return
+    fi
+    "$bin/python" -m pip install --quiet --disable-pip-version-check "$@"
+}
+
+# DeepSpeed is published as source only; its compiled operators are not needed.
+DS_BUILD_OPS=0 install --no-deps -r requirements.txt
+install --no-deps -e .
