@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from cluster.commands import corpus, demo, export, pretrain, tokenizer
-from pipelines.errors import JobFailed, UsageError
+from pipelines.errors import JobError, UsageError
 
 COMMANDS = (demo, corpus, tokenizer, pretrain, export)
 
@@ -70,7 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except UsageError as error:
         print(f"{args.command_name}: error: {error}", file=sys.stderr)
         return 2
-    except JobFailed as error:
+    except JobError as error:
         print(f"{args.command_name}: failed: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

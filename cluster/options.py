@@ -1,7 +1,7 @@
 """Command-line flags and YAML keys derived from settings classes: one definition, one validation, one help text.
 
-A settings class is a frozen pydantic model; each field becomes `--field-name`, its description the help text. Values come
-from the class's defaults, then from the section of the `--config` file, then from flags, the later winning.
+A settings class is a frozen pydantic model; each field becomes `--field-name`, its description the help text. Values
+come from the class's defaults, then from the section of the `--config` file, then from flags, the later winning.
 """
 
 import argparse
@@ -60,7 +60,9 @@ def read_section(config: Path, section: str) -> Mapping[str, Any]:
     try:
         document = yaml.safe_load(config.read_text(encoding="utf-8"))
     except OSError as error:
-        raise UsageError(f"{config}: cannot be read ({error.strerror}); give an existing YAML file to --config") from None
+        raise UsageError(
+            f"{config}: cannot be read ({error.strerror}); give an existing YAML file to --config"
+        ) from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UsageError(f"{config}: not valid YAML ({' '.join(str(error).split())})") from None
     if document is None:

@@ -5,5 +5,5 @@ class UsageError(ValueError):
     """Bad input or configuration; the message names the file or key, the limit and the remedy."""
 
 
-class JobFailed(RuntimeError):
+class JobError(RuntimeError):
     """A job ran on valid input and could not do its work; the command line prints it as one line and exits with 1."""

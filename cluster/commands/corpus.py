@@ -1,0 +1,117 @@
+"""`docformer corpus`: build, verify, look at and compare corpora."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from cluster.commands.command import add_command, add_config, add_json, print_result
+from cluster.options import add_flags, load_settings, read_section
+from pipelines.errors import UsageError
+from pipelines.settings import CorpusSettings
+
+
+def register(commands: Any) -> None:
+    """Add the `corpus` commands."""
+    parser = commands.add_parser("corpus", help="documents to words, boxes, labels and pictures in Parquet")
+    group = parser.add_subparsers(title="corpus commands", required=True, metavar="COMMAND")
+
+    build = add_command(
+        group,
+        "build",
+        run_build,
+        "Turn documents into a corpus of labelled pages in Parquet.",
+        "docformer corpus build ~/pdfs --out corpus",
+    )
+    build.add_argument("sources", nargs="*", metavar="SOURCE", help="folder, glob or file of PDFs or page pictures")
+    build.add_argument("--out", type=Path, metavar="CORPUS", help="folder of the new corpus (required)")
+    build.add_argument("--resume", action="store_true", help="finish an unfinished build in the same folder")
+    build.add_argument("--overwrite", action="store_true", help="replace the corpus that is in the folder")
+    build.add_argument("--strict", action="store_true", help="exit 1 when anything was quarantined")
+    add_config(build)
+    add_json(build)
+    add_flags(build, CorpusSettings)
+
+    for name, run, description in (
+        ("verify", run_verify, "Recompute every digest and count; exit 1 on any mismatch."),
+        ("stats", run_stats, "Pages, words, sources, quarantine reasons and stage speeds."),
+    ):
+        command = add_command(group, name, run, description, f"docformer corpus {name} corpus")
+        command.add_argument("corpus", type=Path, metavar="CORPUS")
+        add_json(command)
+
+    report = add_command(
+        group,
+        "report",
+        run_report,
+        "Write a self-contained page with page pictures, word boxes, lines and grid.",
+        "docformer corpus report corpus --out report.html",
+    )
+    report.add_argument("corpus", type=Path, metavar="CORPUS")
+    report.add_argument("--out", type=Path, required=True, metavar="report.html")
+    report.add_argument("--pages", type=int, default=24, metavar="N", help="page pictures to show (default: 24)")
+
+    diff = add_command(
+        group,
+        "diff",
+        run_diff,
+        "Which pages of two corpora differ, and in which columns; exit 1 when any does.",
+        "docformer corpus diff corpus-a corpus-b",
+    )
+    diff.add_argument("a", type=Path, metavar="A")
+    diff.add_argument("b", type=Path, metavar="B")
+    add_json(diff)
+
+
+def run_build(args: argparse.Namespace) -> int:
+    """Build a corpus and print its account."""
+    from pipelines.build import build
+
+    section = dict(read_section(args.config, "corpus")) if args.config else {}
+    sources = args.sources or section.pop("sources", [])
+    out = args.out or section.pop("out", None)
+    if not sources:
+        raise UsageError(
+            "no SOURCE given; name a folder, glob or file, or set corpus.sources in the configuration file"
+        )
+    if out is None:
+        raise UsageError("no output folder given; add --out CORPUS")
+    settings = load_settings(CorpusSettings, "corpus", args.config, vars(args))
+    summary = build([str(s) for s in sources], Path(out), settings, resume=args.resume, overwrite=args.overwrite)
+    print_result(summary.as_dict(), args.json)
+    return 1 if args.strict and summary.quarantined else 0
+
+
+def run_verify(args: argparse.Namespace) -> int:
+    """Verify a corpus; 1 on any mismatch."""
+    from pipelines.verify import verify
+
+    problems = verify(args.corpus)
+    print_result({"corpus": str(args.corpus), "mismatches": len(problems), "first": problems[:5]}, args.json)
+    return 1 if problems else 0
+
+
+def run_stats(args: argparse.Namespace) -> int:
+    """Print a corpus's statistics."""
+    from pipelines.stats import stats
+
+    print_result(stats(args.corpus), args.json)
+    return 0
+
+
+def run_report(args: argparse.Namespace) -> int:
+    """Write a corpus's report."""
+    from pipelines.corpus import Corpus
+    from pipelines.report import write_report
+
+    write_report(Corpus.open(args.corpus), args.out, pages=args.pages)
+    print(f"wrote {args.out}; open it in a browser")
+    return 0
+
+
+def run_diff(args: argparse.Namespace) -> int:
+    """Compare two corpora; 1 when they differ."""
+    from pipelines.diff import diff
+
+    differences = diff(args.a, args.b)
+    print_result(differences.as_dict(), args.json)
+    return 1 if differences else 0

@@ -1,0 +1,35 @@
+"""`docformer pretrain`: DocFormerV2 pretraining on Ray Train with DeepSpeed ZeRO."""
+
+import argparse
+from typing import Any
+
+from cluster.commands.command import add_command, add_config, add_json, print_result
+from cluster.options import add_flags, load_settings
+from cluster.settings import PretrainSettings
+
+EXIT_CODES = {"SIGTERM": 143, "SIGINT": 130}
+
+
+def register(commands: Any) -> None:
+    """Add the `pretrain` command."""
+    pretrain = add_command(
+        commands,
+        "pretrain",
+        run,
+        "Pretrain DocFormerV2 on a corpus with Ray Train and DeepSpeed ZeRO.",
+        "docformer pretrain --corpus corpus --tokenizer tokenizer --out run --preset tiny --workers 2 --steps 500",
+    )
+    pretrain.add_argument("--resume", action="store_true", help="go on from the run's newest complete checkpoint")
+    add_config(pretrain)
+    add_json(pretrain)
+    add_flags(pretrain, PretrainSettings)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Pretrain, and exit with the code the contract gives for how the run ended."""
+    from cluster.ray_pretrain import pretrain
+
+    settings = load_settings(PretrainSettings, "pretrain", args.config, vars(args))
+    summary = pretrain(settings, resume=args.resume)
+    print_result(summary.as_dict(), args.json)
+    return EXIT_CODES.get(summary.signal or "", 0)
