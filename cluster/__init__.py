@@ -1,0 +1,1 @@
+"""From the command line to the cluster: settings, sample order, training, checkpoints, reports."""

@@ -33,17 +33,21 @@ def add_flags(parser: argparse.ArgumentParser, settings: type[BaseModel], skip: 
 
 
 def load_settings(
-    settings: type[Settings], section: str, config: Path | None, flags: Mapping[str, Any], **fixed: Any
+    settings: type[Settings],
+    section: str,
+    config: Path | None,
+    flags: Mapping[str, Any],
+    besides: frozenset[str] = frozenset(),
 ) -> Settings:
-    """Validated settings from defaults, the file's `section`, the flags and `fixed` values, the later winning.
+    """Validated settings from defaults, the file's `section` (but its keys `besides`) and the flags, the later winning.
 
     Raises:
         UsageError: the file is missing or no mapping, a key is unknown (the nearest known one is named), or a value
             is out of its range.
     """
-    values = dict(read_section(config, section)) if config is not None else {}
+    written = read_section(config, section) if config is not None else {}
+    values = {name: value for name, value in written.items() if name not in besides}
     values.update({name: flags[name] for name in settings.model_fields if name in flags})
-    values.update(fixed)
     where = f"{config}, section {section}" if config is not None else "options"
     try:
         return settings.model_validate(values)

@@ -66,16 +66,16 @@ def run_build(args: argparse.Namespace) -> int:
     """Build a corpus and print its account."""
     from pipelines.build import build
 
-    section = dict(read_section(args.config, "corpus")) if args.config else {}
-    sources = args.sources or section.pop("sources", [])
-    out = args.out or section.pop("out", None)
+    section = read_section(args.config, "corpus") if args.config else {}
+    sources = args.sources or section.get("sources", [])
+    out = args.out or section.get("out")
     if not sources:
         raise UsageError(
             "no SOURCE given; name a folder, glob or file, or set corpus.sources in the configuration file"
         )
     if out is None:
         raise UsageError("no output folder given; add --out CORPUS")
-    settings = load_settings(CorpusSettings, "corpus", args.config, vars(args))
+    settings = load_settings(CorpusSettings, "corpus", args.config, vars(args), besides=frozenset({"sources", "out"}))
     summary = build([str(s) for s in sources], Path(out), settings, resume=args.resume, overwrite=args.overwrite)
     print_result(summary.as_dict(), args.json)
     return 1 if args.strict and summary.quarantined else 0

@@ -1,0 +1,78 @@
+"""Flags and configuration files become settings, and what is wrong with them becomes one line."""
+
+import argparse
+from pathlib import Path
+from typing import Literal
+
+import pytest
+from pydantic import BaseModel, ConfigDict, Field
+
+from cluster.options import add_flags, load_settings
+from pipelines.errors import UsageError
+
+
+class Sample(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    steps: int = Field(100, ge=1, description="optimizer steps")
+    rate: float = Field(0.5, gt=0, le=1, description="share of 100 % kept")
+    mode: Literal["fast", "exact"] = Field("exact", description="how")
+    shuffle: bool = Field(True, description="whether to shuffle")
+    folder: Path | None = Field(None, description="where")
+    names: tuple[str, ...] = Field((), description="which")
+
+
+def parse(*arguments: str, config: Path | None = None) -> Sample:
+    parser = argparse.ArgumentParser()
+    add_flags(parser, Sample)
+    return load_settings(Sample, "pretrain", config, vars(parser.parse_args(arguments)))
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "run.yaml"
+    path.write_text(text)
+    return path
+
+
+def test_defaults_then_file_then_flags(tmp_path: Path) -> None:
+    config = write(tmp_path, "pretrain:\n  steps: 7\n  rate: 0.25\n  mode: fast\n")
+    assert parse() == Sample()
+    assert parse(config=config) == Sample(steps=7, rate=0.25, mode="fast")
+    assert parse("--steps", "9", "--no-shuffle", config=config) == Sample(
+        steps=9, rate=0.25, mode="fast", shuffle=False
+    )
+
+
+def test_dashes_in_keys_lists_and_paths(tmp_path: Path) -> None:
+    config = write(tmp_path, "pretrain:\n  names: [a, b]\n  folder: x/y\n")
+    assert parse(config=config) == Sample(names=("a", "b"), folder=Path("x/y"))
+    assert parse("--names", "c", "d").names == ("c", "d")
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("pretrain:\n  stesp: 3\n", "did you mean 'steps'?"),
+        ("pretain:\n  steps: 3\n", "did you mean 'pretrain'?"),
+        ("pretrain:\n  steps: 0\n", "steps = 0"),
+        ("pretrain:\n  mode: slow\n", "mode = 'slow'"),
+        ("pretrain: [1, 2]\n", "must be a mapping"),
+        ("- 1\n", "must map section names"),
+        ("pretrain: {\n", "not valid YAML"),
+    ],
+)
+def test_a_wrong_file_is_one_clear_line(tmp_path: Path, text: str, says: str) -> None:
+    with pytest.raises(UsageError) as error:
+        parse(config=write(tmp_path, text))
+    assert says in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_a_wrong_flag_is_one_clear_line() -> None:
+    with pytest.raises(UsageError, match="rate = '2'"):
+        parse("--rate", "2")
+
+
+def test_missing_file(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="cannot be read"):
+        parse(config=tmp_path / "absent.yaml")
