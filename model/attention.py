@@ -1,0 +1,105 @@
+"""One `attention()` with T5's learned bias: a plain reference, and faster paths that must agree with it.
+
+Shapes: B batch, H heads, Q query positions, K key positions, C head width.
+
+Precision: scores are summed with the bias and normalised in fp32 whatever the inputs' type (the fused paths do so
+inside their kernels); the result has the type of the values. T5 does not scale scores by C ** -0.5.
+"""
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+# Finite, so that a row without any visible key gives a mean and not NaN; exp(MASKED - maximum) is exactly 0.
+MASKED = -1e9
+
+
+def attention(
+    query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None, visible: Tensor | None, path: str
+) -> Tensor:
+    """Attend, with a bias shared by the batch and a key mask shared by heads and queries.
+
+    Args:
+        query: [B, H, Q, C].
+        key: [B, H, K, C].
+        value: [B, H, K, C].
+        bias: [1, H, Q, K] or [1, 1, Q, K], added to the scores (T5's position bias, causal mask included), or None.
+        visible: bool [B, K], False for keys no query may see (padding), or None for all visible.
+        path: "reference" or "sdpa".
+
+    Returns:
+        [B, H, Q, C] in the type of `value`.
+    """
+    if path == "sdpa":
+        return _sdpa(query, key, value, bias, visible)
+    return _reference(query, key, value, bias, visible)
+
+
+def _reference(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None, visible: Tensor | None) -> Tensor:
+    scores_bhqk = torch.matmul(query, key.transpose(-1, -2)).float()
+    if bias is not None:
+        scores_bhqk = scores_bhqk + bias
+    if visible is not None:
+        scores_bhqk = scores_bhqk.masked_fill(~visible[:, None, None, :], MASKED)
+    return torch.matmul(scores_bhqk.softmax(-1).to(value.dtype), value)
+
+
+def _sdpa(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None, visible: Tensor | None) -> Tensor:
+    mask = None if bias is None else bias.to(query.dtype)
+    if visible is not None:
+        hidden = torch.zeros_like(visible, dtype=query.dtype).masked_fill(~visible, MASKED)[:, None, None, :]
+        mask = hidden if mask is None else mask + hidden
+    return F.scaled_dot_product_attention(query, key, value, attn_mask=mask, scale=1.0)
+
+
+def choose_path(wanted: str, device: torch.device) -> str:
+    """The attention path for `device`: the one `wanted`, or for "auto" the one measured fastest there.
+
+    On a CPU SDPA with a learned bias falls back to slower arithmetic than the plain products; on CUDA it is fused.
+    """
+    if wanted != "auto":
+        return wanted
+    return "sdpa" if device.type == "cuda" else "reference"
+
+
+class PositionBias(nn.Module):
+    """T5's relative position bias: one learned value for each head and bucket of distances (T5, section 2.1)."""
+
+    def __init__(self, heads: int, buckets: int, max_distance: int, bidirectional: bool) -> None:
+        super().__init__()
+        self.buckets, self.max_distance, self.bidirectional = buckets, max_distance, bidirectional
+        self.table = nn.Embedding(buckets, heads)
+
+    def forward(self, queries: int, keys: int) -> Tensor:
+        """Bias [1, H, Q, K] for the last `queries` of `keys` positions; a causal stack hides later keys.
+
+        The bias depends on the distance alone: it is looked up once a diagonal and its gradient is summed along
+        diagonals, which is deterministic and some hundred times less work than a lookup for each pair.
+        """
+        device = self.table.weight.device
+        # Every distance key - query that occurs, from the last query's first key to the first query's last key.
+        distance_l = torch.arange(1 - keys, queries, device=device)
+        diagonals_hl: Tensor = self.table(self._bucket(distance_l)).T
+        if not self.bidirectional:
+            diagonals_hl = diagonals_hl.masked_fill(distance_l > 0, MASKED)
+        # Query number q (of Q) stands at position keys - queries + q: its row is the window that starts there.
+        rows_hqk = diagonals_hl.unfold(-1, keys, 1).flip(1)
+        return rows_hqk[None]
+
+    def _bucket(self, distance: Tensor) -> Tensor:
+        """T5's bucket of each key - query distance: exact when near, logarithmic up to `max_distance`."""
+        buckets = self.buckets
+        start = torch.zeros_like(distance)
+        if self.bidirectional:
+            buckets //= 2
+            start = (distance > 0).long() * buckets
+            distance = distance.abs()
+        else:
+            distance = (-distance).clamp(min=0)
+        exact = buckets // 2
+        far = exact + (
+            torch.log(distance.clamp(min=1).float() / exact) / math.log(self.max_distance / exact) * (buckets - exact)
+        ).long().clamp(max=buckets - exact - 1)
+        return start + torch.where(distance < exact, distance, far)

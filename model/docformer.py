@@ -1,0 +1,238 @@
+"""DocFormerV2 as a Hugging Face model: encoder over picture and text, decoder, three losses (Appalaraju, AAAI 2024)."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import AutoConfig, AutoModel, AutoModelForSeq2SeqLM, GenerationMixin, PreTrainedModel
+from transformers.cache_utils import DynamicCache, EncoderDecoderCache
+from transformers.modeling_outputs import BaseModelOutput
+from transformers.utils import ModelOutput
+
+from model.config import DocFormerV2Config
+from model.errors import ModelInputError
+from model.heads import TokenToGrid, TokenToLine
+from model.initialise import initialise, initialise_output
+from model.losses import IGNORED, mean_over, summed_cross_entropy, target_count
+from model.stacks import Decoder, Encoder, visible_keys
+
+TASKS = ("dlm", "line", "grid")
+
+
+@dataclass
+class DocFormerV2Output(ModelOutput):  # type: ignore[misc]
+    """What a forward gives; a field is None where its input was absent.
+
+    loss: scalar fp32, the weighted sum of the three losses given labels for.
+    loss_dlm, loss_line, loss_grid: scalar fp32, each summed over its targets and divided by its denominator.
+    counts: float32 [3], targets of this batch for dlm, line, grid.
+    logits: [B, T, V]; None with `skip_logits`.
+    line_logits: [B, P, line_classes].
+    grid_logits: [B, S, rows x columns], for text positions.
+    encoder_last_hidden_state: [B, visual tokens + S, D].
+    """
+
+    loss: Tensor | None = None
+    loss_dlm: Tensor | None = None
+    loss_line: Tensor | None = None
+    loss_grid: Tensor | None = None
+    counts: Tensor | None = None
+    logits: Tensor | None = None
+    line_logits: Tensor | None = None
+    grid_logits: Tensor | None = None
+    past_key_values: Any = None
+    encoder_last_hidden_state: Tensor | None = None
+
+
+class DocFormerV2ForConditionalGeneration(PreTrainedModel, GenerationMixin):  # type: ignore[misc]
+    """DocFormerV2 with its decoder's output layer and its two encoder heads."""
+
+    config_class = DocFormerV2Config
+    config: DocFormerV2Config
+    base_model_prefix = "docformer"
+    main_input_name = "input_ids"
+    input_modalities = ("image", "text")
+    supports_gradient_checkpointing = True
+    _no_split_modules = ("EncoderLayer", "DecoderLayer")
+    _tied_weights_keys = {"lm_head.weight": "encoder.embeddings.tokens.weight"}  # noqa: RUF012
+    _supports_sdpa = True
+    _supports_flash_attn = False
+
+    def __init__(self, config: DocFormerV2Config) -> None:
+        super().__init__(config)
+        self.encoder = Encoder(config)
+        self.decoder = Decoder(config)
+        self.lm_head = nn.Linear(config.d_model, config.vocab_size, bias=False)
+        self.token_to_line = TokenToLine(config)
+        self.token_to_grid = TokenToGrid(config)
+        self.post_init()
+
+    def _init_weights(self, module: nn.Module) -> None:
+        initialise(module, self.config)
+        if module is self and not self.config.tie_word_embeddings:
+            initialise_output(self.lm_head, self.config)
+
+    def _initialize_weights(self, module: nn.Module, is_custom_code: bool = False) -> None:
+        # For a model outside the library, transformers skips modules without parameters of their own; ours start
+        # their children's parameters, and leave loaded ones alone by themselves.
+        super()._initialize_weights(module, is_custom_code=False)
+
+    def get_encoder(self, modality: str | None = None) -> Encoder:
+        """The encoder, which takes the page's inputs and gives its states."""
+        return self.encoder
+
+    def get_decoder(self) -> Decoder:
+        """The decoder."""
+        return self.decoder
+
+    def get_input_embeddings(self) -> nn.Embedding:
+        """The token embedding that encoder and decoder share."""
+        return self.encoder.embeddings.tokens
+
+    def set_input_embeddings(self, value: nn.Embedding) -> None:
+        """Replace the token embedding."""
+        self.encoder.embeddings.tokens = value
+
+    def get_output_embeddings(self) -> nn.Linear:
+        """The output layer."""
+        return self.lm_head
+
+    def set_output_embeddings(self, value: nn.Linear) -> None:
+        """Replace the output layer."""
+        self.lm_head = value
+
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        bbox: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        bbox_hidden: Tensor | None = None,
+        pixel_values: Tensor | None = None,
+        labels: Tensor | None = None,
+        decoder_input_ids: Tensor | None = None,
+        decoder_attention_mask: Tensor | None = None,
+        line_pairs: Tensor | None = None,
+        line_labels: Tensor | None = None,
+        grid_labels: Tensor | None = None,
+        denominators: Tensor | None = None,
+        encoder_outputs: Any = None,
+        past_key_values: Any = None,
+        use_cache: bool | None = None,
+        skip_logits: bool = False,
+        return_dict: bool | None = None,
+        **unused: Any,
+    ) -> DocFormerV2Output:
+        """Encode a page, decode a target, and take the losses that labels are given for.
+
+        Args:
+            input_ids: int64 [B, S] tokens of the page's text, or None for a picture alone.
+            bbox: int64 [B, S, 4], each token's x0, y0, x1, y1 in 0..1000 of the page (row min(v, 999) is read).
+            attention_mask: [B, S], nonzero for real tokens; None for all real. Visual tokens are always real.
+            bbox_hidden: bool [B, S], True where the box is hidden from the model.
+            pixel_values: uint8 [B, 3, image_height, image_width] RGB pages, or None for text alone.
+            labels: int64 [B, T] decoder targets, -100 ignored.
+            decoder_input_ids: int64 [B, T]; from `labels` moved right by one where None.
+            decoder_attention_mask: [B, past + T], nonzero for real decoder positions.
+            line_pairs: int64 [B, P, 2] positions in the text sequence.
+            line_labels: int64 [B, P] line class of each pair, -100 ignored.
+            grid_labels: int64 [B, S] cell of each token, -100 ignored.
+            denominators: float32 [3], what the sums of dlm, line and grid are divided by (the whole batch's
+                target counts, when this is a part of one); None for this batch's own counts.
+            encoder_outputs: states of an earlier encoder call, in place of the page's inputs.
+            past_key_values: cache of earlier decoder positions.
+            use_cache: return a cache for the next positions.
+            skip_logits: compute the output layer at labelled positions only and return no logits (training).
+            return_dict: False for a tuple.
+            unused: names that other callers of the Hugging Face interface pass.
+
+        Raises:
+            ModelInputError: inputs that do not fit together.
+        """
+        if encoder_outputs is None:
+            encoder_outputs = self.encoder(input_ids, attention_mask, bbox, bbox_hidden, pixel_values)
+        encoded_bsd: Tensor = encoder_outputs[0]
+        out = DocFormerV2Output(encoder_last_hidden_state=encoded_bsd)
+        totals: dict[str, tuple[Tensor, Tensor]] = {}
+
+        if labels is not None and decoder_input_ids is None:
+            decoder_input_ids = self.shift_right(labels)
+        if decoder_input_ids is not None:
+            if use_cache is None:
+                use_cache = bool(self.config.use_cache) and labels is None and not self.training
+            if use_cache and past_key_values is None:
+                past_key_values = EncoderDecoderCache(DynamicCache(), DynamicCache())
+            decoded_btd = self.decoder(
+                self.encoder.embeddings.tokens(decoder_input_ids),
+                encoded_bsd,
+                decoder_attention_mask,
+                visible_keys(attention_mask, encoded_bsd.shape[1]),
+                past_key_values,
+            )
+            if self.config.scale_decoder_outputs:
+                decoded_btd = decoded_btd * self.config.d_model**-0.5
+            if labels is not None and skip_logits:
+                chosen = labels != IGNORED
+                totals["dlm"] = (
+                    summed_cross_entropy(self.lm_head(decoded_btd[chosen]), labels[chosen]),
+                    target_count(labels),
+                )
+            else:
+                out.logits = self.lm_head(decoded_btd)
+                if labels is not None:
+                    totals["dlm"] = summed_cross_entropy(out.logits, labels), target_count(labels)
+            out.past_key_values = past_key_values if use_cache else None
+
+        if line_pairs is not None or grid_labels is not None:
+            if input_ids is None:
+                raise ModelInputError("line_pairs and grid_labels stand for text tokens: give input_ids with them")
+            text_bsd = encoded_bsd[:, encoded_bsd.shape[1] - input_ids.shape[1] :]
+        if line_pairs is not None:
+            out.line_logits = self.token_to_line(text_bsd, line_pairs)
+            if line_labels is not None:
+                totals["line"] = summed_cross_entropy(out.line_logits, line_labels), target_count(line_labels)
+        if grid_labels is not None:
+            out.grid_logits = self.token_to_grid(text_bsd)
+            totals["grid"] = summed_cross_entropy(out.grid_logits, grid_labels), target_count(grid_labels)
+
+        if totals:
+            self._weigh(out, totals, denominators)
+        return out if return_dict is not False else out.to_tuple()
+
+    def _weigh(
+        self, out: DocFormerV2Output, totals: dict[str, tuple[Tensor, Tensor]], denominators: Tensor | None
+    ) -> None:
+        device = next(iter(totals.values()))[0].device
+        loss, counts = torch.zeros((), device=device), torch.zeros(len(TASKS), device=device)
+        for place, task in enumerate(TASKS):
+            if task in totals:
+                total, count = totals[task]
+                counts[place] = count
+                mean = mean_over(total, count if denominators is None else denominators[place])
+                setattr(out, f"loss_{task}", mean)
+                loss = loss + getattr(self.config, f"loss_weight_{task}") * mean
+        out.loss, out.counts = loss, counts
+
+    def shift_right(self, labels: Tensor) -> Tensor:
+        """Decoder inputs int64 [B, T] for targets int64 [B, T]: the start token, then all targets but the last."""
+        start = labels.new_full((labels.shape[0], 1), self.config.decoder_start_token_id or 0)
+        shifted = torch.cat([start, labels[:, :-1]], dim=1)
+        return shifted.masked_fill(shifted == IGNORED, self.config.pad_token_id or 0)
+
+    def prepare_decoder_input_ids_from_labels(self, labels: Tensor) -> Tensor:
+        """`shift_right`, by the name that Hugging Face data collators call."""
+        return self.shift_right(labels)
+
+    @torch.no_grad()
+    def generate(self, *args: Any, **kwargs: Any) -> Any:
+        """`GenerationMixin.generate` (greedy, sampling, beams), which also takes a picture without text."""
+        pixel_values = kwargs.get("pixel_values")
+        if not args and kwargs.get("input_ids") is None and kwargs.get("inputs") is None and pixel_values is not None:
+            encoded = self.encoder(pixel_values=kwargs.pop("pixel_values"))
+            kwargs["encoder_outputs"] = BaseModelOutput(last_hidden_state=encoded.last_hidden_state)
+        return super().generate(*args, **kwargs)
+
+
+AutoConfig.register(DocFormerV2Config.model_type, DocFormerV2Config)
+AutoModel.register(DocFormerV2Config, DocFormerV2ForConditionalGeneration)
+AutoModelForSeq2SeqLM.register(DocFormerV2Config, DocFormerV2ForConditionalGeneration)
