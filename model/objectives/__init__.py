@@ -1,0 +1,1 @@
+"""The three pretraining objectives: pure functions on a page's tokens, seeded by what the sample is."""
