@@ -1,0 +1,234 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import AutoConfig, AutoModelForSeq2SeqLM
+
+from model.config import PRESETS, DocFormerV2Config
+from model.docformer import DocFormerV2ForConditionalGeneration
+from model.errors import ModelInputError
+from tests.model.pages import page_batch, page_inputs, small_config, small_model
+
+PAPER_MILLIONS = {"small": 66, "base": 232, "large": 750}
+
+
+@pytest.mark.parametrize("preset", PAPER_MILLIONS)
+def test_parameter_count_is_the_papers(preset: str) -> None:
+    """Counted: backbone, token, spatial, visual and modality embeddings, visual stem, tied output layer (once); not
+    the two pretraining heads, which the paper removes for downstream tasks.
+    """
+    with torch.device("meta"):
+        model = DocFormerV2ForConditionalGeneration(DocFormerV2Config.preset(preset))
+    counted = sum(p.numel() for name, p in model.named_parameters() if not name.startswith("token_to_"))
+    assert counted == pytest.approx(PAPER_MILLIONS[preset] * 1e6, rel=0.03)
+
+
+def test_unknown_preset_names_the_known_ones() -> None:
+    with pytest.raises(ModelInputError, match="tiny, small, base, large"):
+        DocFormerV2Config.preset("huge")
+    assert set(PRESETS) == {"tiny", "small", "base", "large"}
+
+
+@pytest.mark.parametrize("inputs", ["both", "text", "picture"])
+def test_every_mix_of_inputs_trains_and_generates(inputs: str) -> None:
+    model = small_model().train()
+    batch = page_batch(model.config)
+    page = page_inputs(batch)
+    if inputs == "text":
+        del page["pixel_values"]
+    if inputs == "picture":
+        page = {"pixel_values": page["pixel_values"]}
+    out = model(**page, labels=batch["labels"])
+    out.loss.backward()
+    positions = {"both": 8 + 12, "text": 12, "picture": 8}[inputs]
+    assert out.encoder_last_hidden_state.shape == (3, positions, 32)
+    assert model.encoder.layers[0].attention.qkv.weight.grad.abs().sum() > 0
+    tokens = model.eval().generate(**page, max_new_tokens=4, min_new_tokens=4)
+    assert tokens.shape == (3, 5)
+
+
+def test_no_input_at_all_is_refused() -> None:
+    model = small_model()
+    with pytest.raises(ModelInputError, match="give the text, the picture, or both"):
+        model(labels=torch.ones(1, 3, dtype=torch.long))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"bbox": torch.full((3, 12, 4), 1001)}, "scale boxes to 0..1000"),
+        ({"bbox": torch.full((3, 12, 4), -1)}, "scale boxes to 0..1000"),
+        ({"bbox": torch.zeros(3, 11, 4, dtype=torch.long)}, "give \\[batch, tokens, 4\\]"),
+        ({"pixel_values": torch.zeros(3, 3, 24, 32, dtype=torch.uint8)}, "rows, then columns"),
+        ({"pixel_values": torch.zeros(3, 3, 32, 24)}, "torch.uint8"),
+    ],
+)
+def test_bad_input_is_refused_in_one_line(change: dict[str, torch.Tensor], message: str) -> None:
+    model = small_model()
+    batch = page_batch(model.config)
+    with pytest.raises(ModelInputError, match=message) as error:
+        model(**{**batch, **change})
+    assert "\n" not in str(error.value)
+
+
+def test_a_hidden_box_does_not_leak() -> None:
+    model = small_model()
+    batch = page_batch(model.config)
+    hidden = batch["bbox_hidden"]
+    assert hidden.any()
+    changed = {**batch, "bbox": torch.where(hidden[..., None], torch.tensor([7, 90, 500, 1000]), batch["bbox"])}
+    with torch.no_grad():
+        before, after = model(**batch), model(**changed)
+        shown = model(**{**changed, "bbox_hidden": torch.zeros_like(hidden)})
+    assert torch.equal(before.logits, after.logits)
+    assert torch.equal(before.line_logits, after.line_logits)
+    assert torch.equal(before.grid_logits, after.grid_logits)
+    assert not torch.allclose(before.grid_logits, shown.grid_logits)
+
+
+def test_padding_changes_nothing() -> None:
+    model = small_model()
+    batch = page_batch(model.config, batch=2)
+    page, real = page_inputs(batch), batch["attention_mask"].bool()
+    noise = {
+        **page,
+        "input_ids": torch.where(real, page["input_ids"], 5),
+        "bbox": torch.where(real[..., None], page["bbox"], 77),
+    }
+    length = int(real[1].sum())
+    alone = {name: value[1:, :length] if name != "pixel_values" else value[1:] for name, value in page.items()}
+    with torch.no_grad():
+        padded = model(**page, labels=batch["labels"]).logits
+        assert torch.allclose(padded, model(**noise, labels=batch["labels"]).logits, atol=1e-5)
+        assert torch.allclose(padded[1:], model(**alone, labels=batch["labels"][1:]).logits, atol=1e-5)
+
+
+def test_visual_tokens_cover_the_page_in_order() -> None:
+    model = small_model()
+    boxes = model.encoder.embeddings.patch_boxes(torch.device("cpu"))
+    assert boxes[0].tolist() == [0, 0, 500, 250]
+    assert boxes[-1].tolist() == [500, 750, 1000, 1000]
+    area = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+    assert int(area.sum()) == 1000 * 1000
+    # Token number 3 (row 1, column 1) sees rows 8..16 and columns 12..24 of the 32 x 24 picture, and nothing else.
+    picture = torch.full((1, 3, 32, 24), 255, dtype=torch.uint8)
+    marked = picture.clone()
+    marked[:, :, 8:16, 12:24] = 0
+    stem = model.encoder.embeddings.stem
+    moved = (stem(picture) - stem(marked)).abs().sum(-1)[0] > 1e-6
+    assert moved.tolist() == [False, False, False, True, False, False, False, False]
+
+
+def test_losses_are_sums_over_the_given_denominators() -> None:
+    model = small_model(loss_weight_line=0.5, loss_weight_grid=0.0)
+    batch = page_batch(model.config)
+    out = model(**batch)
+    assert out.counts.tolist() == [7 + 7 + 3, 14, int(batch["attention_mask"].sum())]
+    whole = model(**batch, denominators=2 * out.counts)
+    assert torch.allclose(2 * whole.loss_dlm, out.loss_dlm)
+    assert torch.allclose(out.loss, out.loss_dlm + 0.5 * out.loss_line)
+
+
+def test_a_batch_in_parts_has_the_whole_batchs_gradient() -> None:
+    model = small_model()
+    batch = page_batch(model.config, batch=4)
+    counts = model(**batch).counts
+
+    def gradient(parts: list[slice]) -> torch.Tensor:
+        model.zero_grad()
+        for part in parts:
+            share = {name: value[part] for name, value in batch.items()}
+            model(**share, denominators=counts, skip_logits=True).loss.backward()
+        return torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None])
+
+    assert torch.allclose(gradient([slice(0, 4)]), gradient([slice(0, 1), slice(1, 4)]), atol=1e-6)
+
+
+def test_logits_at_labelled_positions_alone_give_the_same_loss_and_gradient() -> None:
+    model = small_model()
+    batch = page_batch(model.config)
+    gradients = []
+    for skip in (False, True):
+        model.zero_grad()
+        out = model(**batch, skip_logits=skip)
+        out.loss.backward()
+        gradients.append(torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None]))
+        assert (out.logits is None) == skip
+    assert torch.allclose(*gradients, atol=1e-6)
+
+
+def test_no_labelled_target_gives_zero_and_not_nan() -> None:
+    model = small_model()
+    batch = page_batch(model.config)
+    for name in ("labels", "line_labels", "grid_labels"):
+        batch[name] = torch.full_like(batch[name], -100)
+    out = model(**batch, skip_logits=True)
+    out.loss.backward()
+    assert out.loss.item() == 0
+
+
+def test_gradient_checkpointing_changes_no_gradient() -> None:
+    model = small_model().train()
+    batch = page_batch(model.config)
+    gradients = []
+    for enable in (model.gradient_checkpointing_disable, model.gradient_checkpointing_enable):
+        enable()
+        model.zero_grad()
+        model(**batch).loss.backward()
+        gradients.append(torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None]))
+    assert model.is_gradient_checkpointing
+    assert torch.allclose(*gradients, atol=1e-6)
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_saved_and_loaded_model_gives_the_same_logits(tmp_path: Path, tied: bool) -> None:
+    model = small_model(tie_word_embeddings=tied)
+    model.save_pretrained(tmp_path)
+    assert {p.name for p in tmp_path.iterdir()} >= {"config.json", "model.safetensors"}
+    again = AutoModelForSeq2SeqLM.from_pretrained(tmp_path)
+    assert isinstance(again, DocFormerV2ForConditionalGeneration)
+    assert isinstance(AutoConfig.from_pretrained(tmp_path), DocFormerV2Config)
+    batch = page_batch(model.config)
+    with torch.no_grad():
+        assert torch.equal(model(**batch).logits, again.eval()(**batch).logits)
+
+
+def test_a_fresh_process_reproduces_the_logits(tmp_path: Path) -> None:
+    model = small_model()
+    model.save_pretrained(tmp_path)
+    batch = page_batch(model.config)
+    torch.save(batch, tmp_path / "batch.pt")
+    code = (
+        "import json, sys, torch\n"
+        "from model import DocFormerV2ForConditionalGeneration\n"
+        "model = DocFormerV2ForConditionalGeneration.from_pretrained(sys.argv[1]).eval()\n"
+        "with torch.no_grad():\n"
+        "    logits = model(**torch.load(sys.argv[1] + '/batch.pt', weights_only=True)).logits\n"
+        "print(json.dumps(logits.flatten()[:500].tolist()))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, timeout=200, check=True
+    )
+    with torch.no_grad():
+        here = model(**batch).logits.flatten()[:500]
+    assert torch.equal(here, torch.tensor(json.loads(done.stdout.splitlines()[-1])))
+
+
+def test_configuration_that_cannot_be_is_refused() -> None:
+    with pytest.raises(ModelInputError, match="image_height / visual_rows"):
+        small_config(image_height=30)
+    with pytest.raises(ModelInputError, match="feed_forward_proj"):
+        small_config(feed_forward_proj="swish")
+
+
+def test_hidden_box_start_and_spatial_tables_have_one_tokens_scale() -> None:
+    """Six rows summed start with the variance of one token row, in both ways of starting."""
+    for start in ("fourier", "normal"):
+        model = small_model(spatial_init=start, d_model=64)
+        summed = model.encoder.embeddings.text_spatial(torch.randint(0, 500, (4, 64, 4)))
+        assert 0.7 < summed.std().item() < 1.3
+    neighbours = small_model(d_model=64).encoder.embeddings.text_spatial.tables.weight
+    assert torch.cosine_similarity(neighbours[500], neighbours[501], dim=0) > 0.9

@@ -1,0 +1,58 @@
+import pytest
+import torch
+
+from model.docformer import DocFormerV2ForConditionalGeneration
+from tests.model.pages import page_batch, page_inputs, small_model
+
+
+def talkative_model() -> DocFormerV2ForConditionalGeneration:
+    """Random weights whose greedy text varies: a tied untrained model only repeats the token it is given."""
+    return small_model(seed=3, tie_word_embeddings=False, initializer_factor=1.5)
+
+
+@pytest.mark.parametrize("beams", [1, 4])
+@pytest.mark.parametrize("inputs", ["both", "text", "picture"])
+def test_cached_generation_equals_uncached(beams: int, inputs: str) -> None:
+    model = talkative_model()
+    page = page_inputs(page_batch(model.config))
+    if inputs == "text":
+        del page["pixel_values"]
+    if inputs == "picture":
+        page = {"pixel_values": page["pixel_values"]}
+    settings = {"max_new_tokens": 20, "num_beams": beams, "do_sample": False, "no_repeat_ngram_size": 2}
+    cached = model.generate(**page, use_cache=True, **settings)
+    uncached = model.generate(**page, use_cache=False, **settings)
+    assert torch.equal(cached, uncached)
+    assert len(set(cached[:, 1:].flatten().tolist())) > 5
+
+
+def test_step_by_step_logits_equal_one_pass() -> None:
+    model = talkative_model()
+    batch = page_batch(model.config, targets=9)
+    page, targets = page_inputs(batch), model.shift_right(batch["labels"])
+    with torch.no_grad():
+        whole = model(**page, decoder_input_ids=targets).logits
+        encoded = model.get_encoder()(**page)
+        cache, rows = None, []
+        for start, stop in ((0, 4), (4, 5), (5, 9)):
+            out = model(
+                encoder_outputs=encoded,
+                attention_mask=batch["attention_mask"],
+                decoder_input_ids=targets[:, start:stop],
+                past_key_values=cache,
+                use_cache=True,
+            )
+            cache = out.past_key_values
+            rows.append(out.logits)
+    assert torch.allclose(torch.cat(rows, 1), whole, atol=1e-5)
+
+
+def test_sampling_is_repeatable_by_seed() -> None:
+    model = talkative_model()
+    page = page_inputs(page_batch(model.config))
+    drawn = []
+    for _ in range(2):
+        torch.manual_seed(5)
+        drawn.append(model.generate(**page, do_sample=True, max_new_tokens=12, num_return_sequences=2))
+    assert torch.equal(*drawn)
+    assert drawn[0].shape[0] == 6

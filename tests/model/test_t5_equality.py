@@ -1,0 +1,126 @@
+"""With visual tokens absent and the page's additions zeroed, DocFormerV2 is the T5 it was started from."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+from transformers import T5Config, T5ForConditionalGeneration
+
+from model.errors import ModelInputError
+from model.warm_start import config_from_t5, model_from_t5, warm_start
+from tests.model.pages import small_config, small_model
+
+FORMS: dict[str, dict[str, Any]] = {
+    "1.0": {"feed_forward_proj": "relu"},
+    "1.1": {"feed_forward_proj": "gated-gelu", "tie_word_embeddings": False},
+}
+PAGE = {"image_height": 32, "image_width": 24, "visual_rows": 4, "visual_columns": 2, "stem_channels": [4, 8]}
+
+
+def random_t5(form: str, **changes: Any) -> T5ForConditionalGeneration:
+    torch.manual_seed(1)
+    fields: dict[str, Any] = {
+        "vocab_size": 99,
+        "d_model": 48,
+        "d_kv": 16,
+        "d_ff": 80,
+        "num_layers": 3,
+        "num_decoder_layers": 2,
+        "num_heads": 3,
+        "decoder_start_token_id": 0,
+        "dropout_rate": 0.0,
+    }
+    t5 = T5ForConditionalGeneration(T5Config(**{**fields, **FORMS[form], **changes}))
+    if form == "1.1":
+        # The published 1.1 and flan files hold an output layer of their own.
+        t5.lm_head.weight = nn.Parameter(0.1 * torch.randn_like(t5.lm_head.weight))
+    return t5.eval()
+
+
+@torch.no_grad()
+def without_additions(model: Any) -> Any:
+    """The same model, blind to boxes and modality."""
+    embeddings = model.encoder.embeddings
+    for parameter in (embeddings.text_spatial.tables.weight, embeddings.modality.weight, embeddings.hidden_box):
+        parameter.zero_()
+    return model.eval()
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("path", ["reference", "sdpa"])
+def test_encoder_output_and_logits_equal_t5(tmp_path: Path, form: str, path: str) -> None:
+    t5 = random_t5(form)
+    t5.save_pretrained(tmp_path)
+    model, report = model_from_t5(str(tmp_path), attention_path=path, **PAGE)
+    without_additions(model)
+    assert model.config.tie_word_embeddings == (form == "1.0")
+    # Longer than max_distance, so that every bucket of the position bias is met.
+    input_ids = torch.randint(2, 99, (2, 150))
+    mask = torch.ones_like(input_ids)
+    mask[1, 90:] = 0
+    decoder_input_ids = torch.randint(2, 99, (2, 140))
+    bbox = torch.randint(0, 1001, (2, 150, 4)).sort(-1).values
+    with torch.no_grad():
+        theirs = t5(input_ids=input_ids, attention_mask=mask, decoder_input_ids=decoder_input_ids)
+        ours = model(input_ids=input_ids, attention_mask=mask, bbox=bbox, decoder_input_ids=decoder_input_ids)
+    real = mask.bool()
+    difference = ours.encoder_last_hidden_state - theirs.encoder_last_hidden_state
+    assert difference[real].abs().max() < 1e-4
+    assert (ours.logits - theirs.logits).abs().max() < 1e-4
+    assert theirs.logits.std() > 0.1
+    assert not report.unused
+    assert not report.resized
+    assert all(
+        ("spatial" in n) or ("visual" in n) or n.startswith(("token_to", "encoder.embeddings")) for n in report.new
+    )
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_generation_equals_t5(tmp_path: Path, form: str) -> None:
+    t5 = random_t5(form)
+    t5.save_pretrained(tmp_path)
+    model = without_additions(model_from_t5(str(tmp_path), **PAGE)[0])
+    input_ids = torch.randint(2, 99, (2, 20))
+    for settings in ({"num_beams": 1}, {"num_beams": 3}):
+        theirs = t5.generate(input_ids=input_ids, max_new_tokens=10, do_sample=False, **settings)
+        ours = model.generate(input_ids=input_ids, max_new_tokens=10, do_sample=False, **settings)
+        assert torch.equal(ours, theirs)
+
+
+def test_larger_vocabulary_keeps_the_t5s_rows(tmp_path: Path) -> None:
+    t5 = random_t5("1.0")
+    t5.save_pretrained(tmp_path)
+    model, report = model_from_t5(str(tmp_path), vocab_size=120, **PAGE)
+    assert report.resized == {"encoder.embeddings.tokens.weight": "99 to 120 rows"}
+    assert torch.equal(model.get_input_embeddings().weight[:99], t5.shared.weight)
+    assert torch.equal(model.lm_head.weight, model.get_input_embeddings().weight)
+
+
+def test_other_vocabulary_leaves_token_rows_random(tmp_path: Path) -> None:
+    random_t5("1.0").save_pretrained(tmp_path)
+    config = config_from_t5(str(tmp_path), vocab_size=64, **PAGE)
+    model = small_model(**{k: v for k, v in config.to_dict().items() if k in vars(small_config())})
+    before = model.get_input_embeddings().weight.clone()
+    report = warm_start(model, str(tmp_path), same_vocabulary=False)
+    assert torch.equal(before, model.get_input_embeddings().weight)
+    assert "encoder.embeddings.tokens.weight" in report.new
+    assert report.unused == ("shared.weight",)
+    assert "parameters loaded" in report.summary()
+
+
+def test_pickled_weights_are_refused(tmp_path: Path) -> None:
+    t5 = random_t5("1.0")
+    t5.config.save_pretrained(tmp_path)
+    torch.save(t5.state_dict(), tmp_path / "pytorch_model.bin")
+    with pytest.raises(ModelInputError, match="pickled weights are never loaded"):
+        model_from_t5(str(tmp_path))
+
+
+def test_sizes_that_differ_are_named(tmp_path: Path) -> None:
+    random_t5("1.0").save_pretrained(tmp_path)
+    with pytest.raises(ModelInputError, match="config_from_t5"):
+        warm_start(small_model(), str(tmp_path))
+    with pytest.raises(ModelInputError, match="no such folder"):
+        model_from_t5(str(tmp_path / "absent"))
