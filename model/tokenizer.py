@@ -133,6 +133,28 @@ def _write_t5_tokenizer(sentencepiece_model: bytes, out: Path) -> int:
     return len(tokenizer)
 
 
+class _PieceCache(dict[str, list[int]]):
+    """Sub-word ids of each word, found out when a word is first asked for."""
+
+    def __init__(self, backend: Any, first_sentinel: int) -> None:
+        super().__init__()
+        self.backend, self.first_sentinel = backend, first_sentinel
+
+    def __missing__(self, word: str) -> list[int]:
+        self.backend.encode_special_tokens = True  # `</s>` in a document is text, not the end
+        ids = [
+            UNK_ID if token in (PAD_ID, EOS_ID) or token >= self.first_sentinel else token
+            for token in self.backend.encode(word, add_special_tokens=False).ids
+        ]
+        if len(self) < CACHED_WORDS:
+            self[word] = ids
+        return ids
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A worker process starts with an empty cache: sending a full one costs more than filling it.
+        return _PieceCache, (self.backend, self.first_sentinel)
+
+
 class WordTokenizer:
     """Sub-words of a page's words, each with the number of its word.
 
@@ -147,11 +169,10 @@ class WordTokenizer:
     """
 
     def __init__(self, tokenizer: Any) -> None:
-        self._backend = tokenizer.backend_tokenizer
-        self._cache: dict[str, list[int]] = {}
         self.vocab_size = len(tokenizer)
         self.sentinel_ids = np.arange(self.vocab_size - 1, self.vocab_size - 1 - SENTINELS, -1, dtype=np.int64)
-        self.digest = hashlib.sha256(self._backend.to_str().encode()).hexdigest()
+        self.digest = hashlib.sha256(tokenizer.backend_tokenizer.to_str().encode()).hexdigest()
+        self._pieces = _PieceCache(tokenizer.backend_tokenizer, self.vocab_size - SENTINELS)
 
     @classmethod
     def load(cls, path_or_name: str | Path) -> "WordTokenizer":
@@ -175,22 +196,8 @@ class WordTokenizer:
             if len(ids) < max_tokens:
                 ids, word_index = self.encode_words(words)
             return ids[:max_tokens], word_index[:max_tokens]
-        cache = self._cache
-        pieces = [cache[word] if word in cache else self._encode(word) for word in words]
+        pieces = list(map(self._pieces.__getitem__, words))
         counts = np.fromiter(map(len, pieces), np.int32, len(pieces))
         ids = np.fromiter(chain.from_iterable(pieces), np.int32, int(counts.sum()))
         word_index = np.repeat(np.arange(len(pieces), dtype=np.int32), counts)
         return ids[:max_tokens], word_index[:max_tokens]
-
-    def _encode(self, word: str) -> list[int]:
-        self._backend.encode_special_tokens = True
-        ids = self._backend.encode(word, add_special_tokens=False).ids
-        first_sentinel = self.vocab_size - SENTINELS
-        ids = [UNK_ID if token in (PAD_ID, EOS_ID) or token >= first_sentinel else token for token in ids]
-        if len(self._cache) < CACHED_WORDS:
-            self._cache[word] = ids
-        return ids
-
-    def __getstate__(self) -> dict[str, Any]:
-        # A worker process starts with an empty cache: sending one costs more than filling it.
-        return {**self.__dict__, "_cache": {}}

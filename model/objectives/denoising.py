@@ -62,22 +62,24 @@ def _random_parts(rng: np.random.Generator, total: int, parts: int) -> Ints:
     """`total` split into `parts` positive parts, every split equally likely."""
     if parts == 0:
         return np.zeros(0, np.int64)
+    if parts == 1:
+        return np.array([total], np.int64)
     # The parts - 1 cuts are the places of the smallest of total - 1 uniform numbers.
-    cuts = np.sort(np.argsort(rng.random(total - 1), kind="stable")[: parts - 1]) + 1
-    return np.diff(cuts, prepend=0, append=total)
+    edges = np.empty(parts + 1, np.int64)
+    edges[0], edges[-1] = 0, total
+    edges[1:-1] = np.sort(np.argpartition(rng.random(total - 1), parts - 2)[: parts - 1]) + 1
+    return edges[1:] - edges[:-1]
 
 
 def cut_at_lines(starts: Ints, lengths: Ints, lines: Ints) -> tuple[Ints, Ints]:
     """The spans cut wherever the line id changes between neighbouring tokens; `lines` is the line of each token."""
     masked = spans_to_tokens(starts, lengths)
-    if not len(masked):
-        return starts, lengths
-    first = np.ones(len(masked), bool)
-    first[1:] = (lines[masked[1:]] != lines[masked[1:] - 1]) | (masked[1:] != masked[:-1] + 1)
-    # Spans that touch are kept apart: T5's never do, those of other rules may.
-    first[np.cumsum(lengths)[:-1]] = True
-    cuts = np.flatnonzero(first)
-    return masked[cuts], np.diff(cuts, append=len(masked))
+    first = np.zeros(len(masked) + 1, bool)
+    first[1:-1] = lines[masked[1:]] != lines[masked[1:] - 1]
+    first[np.cumsum(lengths) - lengths] = True
+    first[-1] = True
+    edges = np.flatnonzero(first)
+    return masked[edges[:-1]], edges[1:] - edges[:-1]
 
 
 def spans_to_tokens(starts: Ints, lengths: Ints) -> Ints:

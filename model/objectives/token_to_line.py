@@ -37,52 +37,49 @@ def sample_pairs(rng: np.random.Generator, lines: Ints, pairs: int) -> tuple[Int
     """
     line_pairs = np.zeros((pairs, 2), np.int64)
     line_labels = np.full(pairs, IGNORED, np.int64)
-    # Positions grouped by line: `order` holds them, line k of `ids` is order[starts[k] : starts[k] + counts[k]].
+    if len(lines) < 2:
+        return line_pairs, line_labels
+    # Positions grouped by line: group g is order[starts[g] : starts[g] + counts[g]].
     order = np.argsort(lines, kind="stable")
-    ids, starts, counts = np.unique(lines[order], return_index=True, return_counts=True)
-    below = np.zeros(len(ids), np.int64)
-    adjacent = np.diff(ids) == 1
-    below[:-1] = np.where(adjacent, counts[1:], 0)
-    above = np.zeros(len(ids), np.int64)
-    above[1:] = np.where(adjacent, counts[:-1], 0)
-    # Number of pairs that begin in each line, by class: ordered pairs for 0 and 2, downward pairs for 1.
-    weights = (counts * (counts - 1), counts * below, counts * (len(lines) - counts - below - above))
-    unordered = [int(weights[0].sum()) // 2, int(weights[1].sum()), int(weights[2].sum()) // 2]
-    quotas = _quotas(rng, pairs, unordered)
+    grouped = lines[order]
+    edges = np.flatnonzero(np.concatenate([[True], grouped[1:] != grouped[:-1], [True]]))
+    starts, counts = edges[:-1], edges[1:] - edges[:-1]
+    adjacent = grouped[starts[1:]] - grouped[starts[:-1]] == 1
+    below = np.append(np.where(adjacent, counts[1:], 0), 0)  # tokens of the next line, of the one before
+    above = np.append(0, np.where(adjacent, counts[:-1], 0))
+    near = above + counts + below
+    # Second positions open to a first one in each group, by class: in both directions for 0 and 2, down for 1.
+    open_to = np.stack([counts - 1, below, len(lines) - near])
+    cumulative = np.cumsum(counts * open_to).reshape(CLASSES, -1)
+    totals = np.diff(cumulative[:, -1], prepend=0)
+    quotas = _quotas(rng, pairs, totals // np.array([2, 1, 2]))
+    kind = np.repeat(np.arange(CLASSES), quotas)
 
-    filled = 0
-    for kind, quota in enumerate(quotas):
-        if not quota:
-            continue
-        cumulative = np.cumsum(weights[kind])
-        line = np.searchsorted(cumulative, choose(rng, np.full(quota, cumulative[-1])), side="right")
-        first = choose(rng, counts[line])
-        if kind == 0:
-            second = choose(rng, counts[line] - 1)
-            second += second >= first
-            second += starts[line]
-        elif kind == 1:
-            second = starts[line] + counts[line] + choose(rng, below[line])
-        else:
-            block = above[line] + counts[line] + below[line]
-            second = choose(rng, len(lines) - block)
-            second += np.where(second >= starts[line] - above[line], block, 0)
-        rows = slice(filled, filled + quota)
-        line_pairs[rows] = order[np.stack([starts[line] + first, second], axis=1)]
-        line_labels[rows] = kind
-        filled += quota
-    swap = rng.random(filled) < 0.5
-    line_pairs[:filled][swap] = line_pairs[:filled][swap][:, ::-1]
+    # A group in proportion to its pairs of the class, then both positions evenly.
+    draw = (cumulative[:, -1] - totals)[kind] + choose(rng, totals[kind])
+    group = np.searchsorted(cumulative.reshape(-1), draw, side="right") - kind * len(starts)
+    first = starts[group] + choose(rng, counts[group])
+    second = choose(rng, open_to[kind, group])
+    same = starts[group] + second
+    same += same >= first
+    down = starts[group] + counts[group] + second
+    far = second + np.where(second >= (starts - above)[group], near[group], 0)
+    second = np.where(kind == 0, same, np.where(kind == 1, down, far))
+
+    found = order[np.stack([first, second], axis=1)]
+    swap = rng.random(len(kind)) < 0.5
+    found[swap] = found[swap][:, ::-1]
+    line_pairs[: len(kind)] = found
+    line_labels[: len(kind)] = kind
     return line_pairs, line_labels
 
 
-def _quotas(rng: np.random.Generator, pairs: int, available: list[int]) -> list[int]:
+def _quotas(rng: np.random.Generator, pairs: int, available: Ints) -> Ints:
     """How many pairs each class gives: equal shares over the classes present, none above what the class has."""
-    present = [kind for kind in range(CLASSES) if available[kind]]
-    if not present:
-        return [0] * CLASSES
-    favoured = np.argsort(rng.random(len(present)), kind="stable")[: pairs % len(present)]
-    quotas = [0] * CLASSES
-    for place, kind in enumerate(present):
-        quotas[kind] = min(pairs // len(present) + (place in favoured), available[kind])
-    return quotas
+    present = np.flatnonzero(available)
+    share = np.zeros(CLASSES, np.int64)
+    if len(present):
+        share[present] = pairs // len(present)
+        # The remainder goes to classes in random order.
+        share[present[np.argsort(rng.random(len(present)), kind="stable")[: pairs % len(present)]]] += 1
+    return np.minimum(share, available)
