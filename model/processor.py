@@ -1,0 +1,217 @@
+"""From a page (picture, words, boxes, question) to the model's inputs, and from generated tokens back to text."""
+
+import io
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+from transformers import AutoProcessor, BatchFeature
+
+from model.config import DocFormerV2Config
+from model.errors import ModelInputError
+from model.tokenizer import EOS_ID, PAD_ID, WordTokenizer, load_tokenizer
+
+FILE_NAME = "processor_config.json"
+
+# A page picture: PIL, uint8 [rows, columns, 3] array, encoded bytes (JPEG, PNG, TIFF), or the path of such a file.
+Picture = Any
+# Reads a picture: words, and for each its x0, y0, x1, y1 in 0..1000 of the picture.
+Ocr = Callable[[Image.Image], tuple[Sequence[str], Sequence[Sequence[int]]]]
+
+
+class DocFormerV2Processor:
+    """Prepares pages for `DocFormerV2ForConditionalGeneration` and decodes what it generates.
+
+    Attributes:
+        tokenizer: the `transformers` T5 tokenizer.
+        image_height, image_width: picture size in pixels; a page is stretched to it, as in pretraining.
+        max_text_tokens: text positions a page may take, question and end token included.
+    """
+
+    def __init__(
+        self, tokenizer: Any, image_height: int = 512, image_width: int = 384, max_text_tokens: int = 512
+    ) -> None:
+        self.tokenizer = tokenizer
+        self.image_height, self.image_width, self.max_text_tokens = image_height, image_width, max_text_tokens
+        self._words = WordTokenizer(tokenizer)
+
+    @classmethod
+    def for_model(cls, config: DocFormerV2Config, tokenizer: Any, max_text_tokens: int = 512) -> "DocFormerV2Processor":
+        """The processor that fits a model's configuration.
+
+        Raises:
+            ModelInputError: the tokenizer has ids that the model has no embedding for.
+        """
+        if len(tokenizer) > config.vocab_size:
+            raise ModelInputError(
+                f"the tokenizer has {len(tokenizer)} entries and the model {config.vocab_size}: use the model's own"
+            )
+        return cls(tokenizer, config.image_height, config.image_width, max_text_tokens)
+
+    @classmethod
+    def from_pretrained(cls, path_or_name: str | Path, **_: Any) -> "DocFormerV2Processor":
+        """The processor saved in a local folder, or in a hub model.
+
+        Raises:
+            ModelInputError: no tokenizer or no processor file there.
+        """
+        path = Path(path_or_name) / FILE_NAME
+        if not path.is_file():
+            if Path(path_or_name).is_dir():
+                raise ModelInputError(f"{path_or_name}: holds no {FILE_NAME}; give a folder that save_pretrained wrote")
+            path = _download(str(path_or_name))
+        fields = json.loads(path.read_text())
+        try:
+            sizes = {name: int(fields[name]) for name in ("image_height", "image_width", "max_text_tokens")}
+        except KeyError as error:
+            raise ModelInputError(f"{path}: has no {error.args[0]!r}; it is not a DocFormerV2 processor") from None
+        return cls(load_tokenizer(path_or_name), **sizes)
+
+    def save_pretrained(self, folder: str | Path, **_: Any) -> None:
+        """Write the tokenizer and the picture settings to `folder`, which is made where absent."""
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        self.tokenizer.save_pretrained(str(folder))
+        fields = {
+            "processor_class": type(self).__name__,
+            "image_height": self.image_height,
+            "image_width": self.image_width,
+            "max_text_tokens": self.max_text_tokens,
+        }
+        (Path(folder) / FILE_NAME).write_text(json.dumps(fields, indent=2) + "\n")
+
+    def __call__(
+        self,
+        images: Picture | list[Picture] | None = None,
+        words: Sequence[str] | Sequence[Sequence[str]] | None = None,
+        boxes: Any = None,
+        questions: str | Sequence[str] | None = None,
+        ocr: Ocr | None = None,
+        return_tensors: str = "pt",
+    ) -> BatchFeature:
+        """Inputs of the model for one page or a list of pages.
+
+        Args:
+            images: a picture (or one a page), or None for text alone.
+            words: words of the page in reading order (or a list a page); None reads them with `ocr`, and without
+                `ocr` the page has no text but the question.
+            boxes: for each word x0, y0, x1, y1 in 0..1000 of the page's width and height, origin at the top left.
+            questions: a question or prompt for the page (or one a page); it stands after the page's text.
+            ocr: reads a picture whose words are not given.
+            return_tensors: "pt" only.
+
+        Returns:
+            input_ids, attention_mask int64 [B, S], bbox int64 [B, S, 4], pixel_values uint8 [B, 3, rows, columns]
+            where there are pictures. A long page keeps its first words; the question is always kept whole.
+
+        Raises:
+            ModelInputError: words without boxes, boxes outside 0..1000, an unreadable picture, too long a question.
+        """
+        if return_tensors != "pt":
+            raise ModelInputError(f"return_tensors is {return_tensors!r}: only 'pt' is known")
+        pictures = None if images is None else [_open(p) for p in (images if isinstance(images, list) else [images])]
+        pages = self._pages(pictures, words, boxes, ocr)
+        asked = [questions] * len(pages) if questions is None or isinstance(questions, str) else list(questions)
+        if len(asked) != len(pages) or (pictures is not None and len(pictures) != len(pages)):
+            raise ModelInputError(
+                f"{len(pages)} pages, {len(asked)} questions, {len(pictures or [])} pictures: give one for each page"
+            )
+        rows = [self._encode(page, question) for page, question in zip(pages, asked, strict=True)]
+        length = max(len(ids) for ids, _ in rows)
+        batch = {
+            "input_ids": torch.full((len(rows), length), PAD_ID, dtype=torch.long),
+            "attention_mask": torch.zeros(len(rows), length, dtype=torch.long),
+            "bbox": torch.zeros(len(rows), length, 4, dtype=torch.long),
+        }
+        for number, (ids, bbox) in enumerate(rows):
+            batch["input_ids"][number, : len(ids)] = torch.from_numpy(ids)
+            batch["attention_mask"][number, : len(ids)] = 1
+            batch["bbox"][number, : len(ids)] = torch.from_numpy(bbox)
+        if pictures is not None:
+            batch["pixel_values"] = torch.from_numpy(np.stack([self._pixels(picture) for picture in pictures]))
+        return BatchFeature(batch)
+
+    def decode(self, tokens: Any) -> str:
+        """Text of one sequence of generated token ids, special tokens left out."""
+        text: str = self.tokenizer.decode(tokens, skip_special_tokens=True)
+        return text.strip()
+
+    def batch_decode(self, sequences: Any) -> list[str]:
+        """Text of each sequence of generated token ids."""
+        return [self.decode(tokens) for tokens in sequences]
+
+    def _pages(
+        self, pictures: list[Image.Image] | None, words: Any, boxes: Any, ocr: Ocr | None
+    ) -> list[tuple[Sequence[str], Any]]:
+        if words is None:
+            if pictures is None:
+                return [((), ())]
+            return [ocr(picture) if ocr is not None else ((), ()) for picture in pictures]
+        if boxes is None:
+            raise ModelInputError("words without boxes: give each word's x0, y0, x1, y1 in 0..1000 of the page")
+        if len(words) and not isinstance(words[0], str):
+            if len(words) != len(boxes):
+                raise ModelInputError(f"words of {len(words)} pages and boxes of {len(boxes)}: give both for each page")
+            return list(zip(words, boxes, strict=True))
+        return [(words, boxes)]
+
+    def _encode(
+        self, page: tuple[Sequence[str], Any], question: str | None
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        words, boxes = page
+        if len(words) != len(boxes):
+            raise ModelInputError(f"{len(words)} words and {len(boxes)} boxes: give each word one box")
+        word_boxes = np.asarray(boxes, np.int64).reshape(-1, 4)
+        if word_boxes.size and (word_boxes.min() < 0 or word_boxes.max() > 1000):
+            raise ModelInputError(
+                f"boxes hold {word_boxes.min()}..{word_boxes.max()}: scale them to 0..1000 of the page"
+            )
+        asked = self.tokenizer(question, add_special_tokens=False)["input_ids"] if question else []
+        room = self.max_text_tokens - 1 - len(asked)
+        if room < 0:
+            raise ModelInputError(
+                f"the question takes {len(asked)} tokens of {self.max_text_tokens - 1}: shorten it, "
+                "or raise max_text_tokens"
+            )
+        ids, word_index = self._words.encode_words(words, room)
+        bbox = np.zeros((len(ids) + len(asked) + 1, 4), np.int64)
+        bbox[: len(ids)] = word_boxes[word_index]
+        return np.concatenate([ids, np.asarray(asked, np.int64), [EOS_ID]]).astype(np.int64), bbox
+
+    def _pixels(self, picture: Image.Image) -> NDArray[np.uint8]:
+        size = (self.image_width, self.image_height)
+        pixels = np.asarray(picture.resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0))
+        return np.ascontiguousarray(pixels.transpose(2, 0, 1))
+
+
+def _open(picture: Picture) -> Image.Image:
+    try:
+        if isinstance(picture, np.ndarray):
+            picture = Image.fromarray(picture)
+        elif isinstance(picture, bytes):
+            picture = Image.open(io.BytesIO(picture))
+        elif isinstance(picture, str | Path):
+            picture = Image.open(picture)
+        if not isinstance(picture, Image.Image):
+            raise ModelInputError(f"a picture is {type(picture).__name__}: give PIL, uint8 array, bytes or a path")
+        upright: Image.Image = ImageOps.exif_transpose(picture)
+        return upright.convert("RGB")
+    except (OSError, TypeError, UnidentifiedImageError, Image.DecompressionBombError) as error:
+        raise ModelInputError(f"a picture cannot be read: {error}") from None
+
+
+def _download(name: str) -> Path:
+    from huggingface_hub import hf_hub_download
+
+    try:
+        return Path(hf_hub_download(name, FILE_NAME))
+    except Exception as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ModelInputError(f"{name}: neither a local folder nor a hub model that can be read: {reason}") from error
+
+
+AutoProcessor.register(DocFormerV2Config, DocFormerV2Processor)

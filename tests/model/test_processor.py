@@ -1,0 +1,126 @@
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from transformers import AutoProcessor
+
+from model import DocFormerV2Processor
+from model.errors import ModelInputError
+from model.tokenizer import load_tokenizer, train_tokenizer
+from tests.model.pages import small_model
+
+WORDS = ["Invoice", "number", "4711", "total", "due", "1,250.00", "EUR"]
+BOXES = [[10 * k, 20, 10 * k + 9, 40] for k in range(len(WORDS))]
+
+
+@pytest.fixture(scope="module")
+def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    folder = tmp_path_factory.mktemp("tokenizer")
+    train_tokenizer([WORDS * 3, ["what", "is", "the", "total", "?"] * 5], folder, vocab_size=60)
+    return load_tokenizer(folder)
+
+
+@pytest.fixture
+def processor(tokenizer: Any) -> DocFormerV2Processor:
+    return DocFormerV2Processor(tokenizer, image_height=32, image_width=24, max_text_tokens=64)
+
+
+def picture(width: int = 60, height: int = 90) -> Image.Image:
+    return Image.effect_noise((width, height), 90).convert("RGB")
+
+
+def test_each_sub_word_has_its_words_box_and_the_question_comes_last(processor: DocFormerV2Processor) -> None:
+    batch = processor(images=picture(), words=WORDS, boxes=BOXES, questions="what is the total ?")
+    text = processor.tokenizer.decode(batch["input_ids"][0], skip_special_tokens=True)
+    assert text.startswith("Invoice number 4711")
+    assert text.endswith("what is the total ?")
+    assert batch["input_ids"][0, -1] == 1
+    boxes = batch["bbox"][0].tolist()
+    seen = [box for box, before in zip(boxes, [None, *boxes], strict=False) if box != before]
+    assert seen == [*BOXES, [0, 0, 0, 0]]
+    assert batch["pixel_values"].shape == (1, 3, 32, 24)
+    assert batch["pixel_values"].dtype == torch.uint8
+
+
+def test_pages_of_a_batch_are_those_pages_alone(processor: DocFormerV2Processor) -> None:
+    pictures = [picture(), picture(40, 40)]
+    batch = processor(images=pictures, words=[WORDS, WORDS[:2]], boxes=[BOXES, BOXES[:2]], questions=["total", "due ?"])
+    alone = processor(images=pictures[1], words=WORDS[:2], boxes=BOXES[:2], questions="due ?")
+    length = alone["input_ids"].shape[1]
+    assert torch.equal(batch["input_ids"][1, :length], alone["input_ids"][0])
+    assert torch.equal(batch["bbox"][1, :length], alone["bbox"][0])
+    assert batch["attention_mask"][1].tolist() == [1] * length + [0] * (batch["input_ids"].shape[1] - length)
+    assert torch.equal(batch["pixel_values"][1], alone["pixel_values"][0])
+
+
+def test_picture_may_come_as_pil_array_bytes_or_path(processor: DocFormerV2Processor, tmp_path: Path) -> None:
+    page = picture()
+    page.save(tmp_path / "page.png")
+    encoded = io.BytesIO()
+    page.save(encoded, "PNG")
+    forms = [page, np.asarray(page), encoded.getvalue(), tmp_path / "page.png", str(tmp_path / "page.png")]
+    pixels = processor(images=forms)["pixel_values"]
+    assert all(torch.equal(pixels[0], other) for other in pixels)
+
+
+def test_words_are_read_by_the_given_ocr(processor: DocFormerV2Processor) -> None:
+    sizes = []
+
+    def ocr(image: Image.Image) -> tuple[list[str], list[list[int]]]:
+        sizes.append(image.size)
+        return WORDS, BOXES
+
+    read = processor(images=picture(), ocr=ocr)
+    assert sizes == [(60, 90)]
+    assert torch.equal(read["input_ids"], processor(words=WORDS, boxes=BOXES)["input_ids"])
+
+
+def test_long_page_keeps_its_first_words_and_the_whole_question(processor: DocFormerV2Processor) -> None:
+    batch = processor(words=WORDS * 50, boxes=BOXES * 50, questions="what is the total ?")
+    assert batch["input_ids"].shape[1] == 64
+    assert processor.tokenizer.decode(batch["input_ids"][0], skip_special_tokens=True).endswith("what is the total ?")
+
+
+def test_a_page_without_text_and_a_mode_one_picture_still_answer(processor: DocFormerV2Processor) -> None:
+    model = small_model(vocab_size=len(processor.tokenizer) + 3)
+    for page in (picture(), Image.new("1", (50, 50)), Image.new("RGBA", (3000, 20))):
+        for batch in (processor(images=page), processor(images=page, questions="total ?")):
+            answers = processor.batch_decode(model.generate(**batch, max_new_tokens=3))
+            assert len(answers) == 1
+
+
+def test_saved_processor_comes_back_the_same(processor: DocFormerV2Processor, tmp_path: Path) -> None:
+    small_model(vocab_size=len(processor.tokenizer)).save_pretrained(tmp_path)
+    processor.save_pretrained(tmp_path)
+    wanted = processor(images=np.zeros((9, 9, 3), np.uint8), words=WORDS, boxes=BOXES)
+    for again in (DocFormerV2Processor.from_pretrained(tmp_path), AutoProcessor.from_pretrained(tmp_path)):
+        got = again(images=np.zeros((9, 9, 3), np.uint8), words=WORDS, boxes=BOXES)
+        assert all(torch.equal(wanted[name], got[name]) for name in wanted)
+        assert again.max_text_tokens == 64
+
+
+@pytest.mark.parametrize(
+    ("page", "message"),
+    [
+        ({"words": WORDS}, "words without boxes"),
+        ({"words": WORDS, "boxes": BOXES[:-1]}, "7 words and 6 boxes"),
+        ({"words": WORDS, "boxes": [[0, 0, 1200, 5]] * 7}, "scale them to 0..1000"),
+        ({"words": [], "boxes": [], "questions": "total " * 100}, "shorten it"),
+        ({"images": b"no picture"}, "cannot be read"),
+        ({"images": 7}, "give PIL"),
+        ({"words": [WORDS, WORDS], "boxes": [BOXES, BOXES], "questions": ["one"]}, "one for each page"),
+    ],
+)
+def test_bad_pages_are_refused_in_one_line(processor: DocFormerV2Processor, page: Any, message: str) -> None:
+    with pytest.raises(ModelInputError, match=message) as error:
+        processor(**page)
+    assert "\n" not in str(error.value)
+
+
+def test_folder_without_a_processor_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ModelInputError, match="save_pretrained"):
+        DocFormerV2Processor.from_pretrained(tmp_path)
