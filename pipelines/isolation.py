@@ -1,0 +1,168 @@
+"""Untrusted documents are read in a child process with limits; a crash, hang or bomb costs one page or document only."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+from pipelines.frames import FrameError, pack, read_frame, write_all
+from pipelines.page import PageContent
+from pipelines.quarantine import DropError, Reason
+
+
+class ReaderLimits(BaseModel):
+    """Limits on reading one untrusted document."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    page_timeout_s: float = Field(30.0, gt=0, description="wall time for one page or for opening a document, seconds")
+    memory_bytes: int = Field(4 << 30, ge=1 << 28, description="address space of the reading child, bytes")
+    max_pages: int = Field(10_000, ge=1, description="pages of one document")
+    max_side: float = Field(20_000.0, gt=0, description="longest side of a page, points")
+    max_bytes: int = Field(1 << 30, ge=1, description="bytes of one document")
+    max_raster_pixels: int = Field(25_000_000, ge=1, description="pixels of a page drawn for OCR")
+    documents_per_child: int = Field(500, ge=1, description="documents after which the child is replaced")
+
+
+class PageReader:
+    """Reads documents in one reusable child process; not thread-safe.
+
+    Args:
+        limits: what one document may cost.
+        image_long_side: long side of the stored page picture, pixels.
+        jpeg_quality: 1..95.
+    """
+
+    def __init__(self, limits: ReaderLimits, image_long_side: int, jpeg_quality: int) -> None:
+        self.limits, self.long_side, self.quality = limits, image_long_side, jpeg_quality
+        self._child: subprocess.Popen[bytes] | None = None
+        self._answers = -1
+        self._opened = 0
+        self._document: tuple[bytes, str, tuple[str, ...]] | None = None
+        self._held = False  # whether the child holds `_document` open
+
+    def open(self, document: bytes, kind: str, passwords: Sequence[str] = ()) -> int:
+        """Open a document of `kind` (pdf, png, jpeg or tiff) and return its page count.
+
+        Raises:
+            DropError: it cannot be opened within the limits.
+        """
+        if len(document) > self.limits.max_bytes:
+            raise DropError(Reason.TOO_LARGE, f"{len(document)} bytes, limit {self.limits.max_bytes}")
+        self._document = (document, kind, tuple(passwords))
+        self._held = False
+        if self._opened >= self.limits.documents_per_child:
+            self.close()
+        return self._open()
+
+    def _open(self) -> int:
+        assert self._document is not None
+        data, kind, passwords = self._document
+        self._opened += 1
+        request = {"do": "open", "kind": kind, "passwords": passwords, "limits": self.limits.model_dump()}
+        header, _ = self._ask(request, data)
+        self._held = True
+        return int(header["pages"])
+
+    def read(self, page_index: int) -> PageContent:
+        """Words, boxes and picture of one page of the open document.
+
+        Raises:
+            DropError: the page cannot be read within the limits.
+        """
+        header, body = self._ask_page(
+            {"do": "read", "page": page_index, "long_side": self.long_side, "quality": self.quality}
+        )
+        words = [str(word) for word in header["words"]]
+        size = 16 * len(words)
+        return PageContent(
+            width=float(header["width"]),
+            height=float(header["height"]),
+            words=words,
+            boxes=np.frombuffer(body[:size], "<f4").reshape(-1, 4).astype(np.float32),
+            image=body[size:],
+            image_width=int(header["image_width"]),
+            image_height=int(header["image_height"]),
+            text_layer_trusted=bool(header["trusted"]),
+            trust_detail=str(header["detail"]),
+        )
+
+    def read_raster(self, page_index: int, dpi: float) -> NDArray[np.uint8]:
+        """The page drawn for OCR: uint8 [H, W, 3] RGB at `dpi`, or smaller to stay within the pixel limit."""
+        header, body = self._ask_page(
+            {"do": "raster", "page": page_index, "dpi": dpi, "max_pixels": self.limits.max_raster_pixels}
+        )
+        return np.frombuffer(body, np.uint8).reshape(int(header["height"]), int(header["width"]), 3)
+
+    def _ask_page(self, request: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
+        if not self._held:  # the child was replaced since
+            self._open()
+        return self._ask(request)
+
+    def _ask(self, request: dict[str, Any], payload: bytes = b"") -> tuple[dict[str, Any], bytes]:
+        child = self._start()
+        assert child.stdin is not None
+        started = time.monotonic()
+        try:
+            write_all(child.stdin.fileno(), pack(request, payload))
+            header, body = read_frame(self._answers, started + self.limits.page_timeout_s)
+        except TimeoutError:
+            self.close()
+            raise DropError(Reason.TIMEOUT, f"over {self.limits.page_timeout_s:g} s") from None
+        except (FrameError, ValueError) as error:
+            code = self._death(child)
+            self.close()
+            raise DropError(Reason.CRASHED, f"the reading child ended ({code or error})") from None
+        if "reason" in header:
+            raise DropError(Reason(header["reason"]), str(header["detail"]))
+        return header, body
+
+    @staticmethod
+    def _death(child: subprocess.Popen[bytes]) -> str:
+        try:
+            code = child.wait(timeout=2)
+        except subprocess.TimeoutExpired:
+            return ""
+        return signal.Signals(-code).name if code < 0 else f"exit {code}"
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        if self._child is not None:
+            return self._child
+        read_end, write_end = os.pipe()
+        self._child = subprocess.Popen(
+            [sys.executable, "-m", "pipelines.reader", str(write_end), str(os.getpid()), str(self.limits.memory_bytes)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            pass_fds=(write_end,),
+        )
+        os.close(write_end)
+        self._answers, self._opened = read_end, 0
+        return self._child
+
+    def close(self) -> None:
+        """End the child; the next request starts a new one."""
+        child, self._child, self._held = self._child, None, False
+        if child is None:
+            return
+        os.close(self._answers)
+        assert child.stdin is not None
+        child.stdin.close()
+        child.kill()
+        child.wait()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        self.close()
