@@ -48,7 +48,10 @@ class Document:
             width, height = page.rect.width, page.rect.height
         except Exception as error:
             raise DropError(Reason.PAGE_BROKEN, str(error)) from None
-        if not (1 <= width < float("inf") and 1 <= height < float("inf")) or max(width, height) > self.limits["max_side"]:
+        if (
+            not (1 <= width < float("inf") and 1 <= height < float("inf"))
+            or max(width, height) > self.limits["max_side"]
+        ):
             raise DropError(Reason.TOO_LARGE, f"page of {width:.0f} x {height:.0f} points")
         return page
 

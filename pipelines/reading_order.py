@@ -47,7 +47,7 @@ def _cut(
 def _gutter(
     words: NDArray[np.int64], boxes: NDArray[np.float64], lines: NDArray[np.int32], height: float
 ) -> float | None:
-    """x of a vertical white band with a column of running text on both sides, or None."""
+    """X of a vertical white band with a column of running text on both sides, or None."""
     if len(words) < 2 * MIN_COLUMN_LINES:
         return None
     box = boxes[words]

@@ -1,0 +1,110 @@
+"""Reading a corpus: its manifest, its shards, its rows."""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipelines.errors import UsageError
+from pipelines.schema import PAGES, SCHEMA_VERSION
+
+MANIFEST = "manifest.json"
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One Parquet file of pages: where it is, its rows, the rows of each row group, its sha256."""
+
+    name: str
+    path: Path
+    rows: int
+    row_groups: tuple[int, ...]
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """A complete corpus; `open` it.
+
+    Attributes:
+        path: its folder.
+        manifest: the parsed manifest.json.
+        shards: of pages, in order of their names.
+    """
+
+    path: Path
+    manifest: dict[str, Any]
+    shards: tuple[Shard, ...]
+
+    @classmethod
+    def open(cls, path: Path | str) -> "Corpus":
+        """Open the corpus in folder `path`.
+
+        Raises:
+            UsageError: there is no complete corpus, it is of another schema version, or a shard is missing or damaged.
+        """
+        path = Path(path)
+        manifest = read_manifest(path)
+        shards = []
+        for entry in manifest["shards"]["pages"]:
+            file = path / "pages" / entry["name"]
+            try:
+                footer = pq.read_metadata(file)
+            except FileNotFoundError:
+                raise UsageError(f"{file}: missing; restore it, or build the corpus again") from None
+            except (pa.ArrowInvalid, OSError) as error:
+                raise UsageError(f"{file}: damaged ({_short(error)}); build the corpus again") from None
+            if footer.num_rows != entry["rows"] or footer.schema.to_arrow_schema().names != PAGES.names:
+                raise UsageError(f"{file}: not the shard that the manifest lists; build the corpus again")
+            groups = tuple(footer.row_group(group).num_rows for group in range(footer.num_row_groups))
+            shards.append(Shard(entry["name"], file, entry["rows"], groups, entry["sha256"]))
+        return cls(path, manifest, tuple(shards))
+
+    @property
+    def digest(self) -> str:
+        """Hex sha256 over the rows' digests, whatever the sharding."""
+        return str(self.manifest["corpus_digest"])
+
+    def rows(self, columns: Sequence[str] | None = None) -> Iterator[dict[str, Any]]:
+        """All page rows, shard by shard, as mappings of the given columns (all when None)."""
+        yield from _rows([shard.path for shard in self.shards], columns)
+
+    def quarantine_rows(self) -> Iterator[dict[str, Any]]:
+        """All rows of the quarantine."""
+        yield from _rows([self.path / "quarantine" / entry["name"] for entry in self.manifest["shards"]["quarantine"]])
+
+
+def read_manifest(path: Path) -> dict[str, Any]:
+    """The manifest of the corpus in `path`; raises UsageError as `Corpus.open` does."""
+    file = path / MANIFEST
+    try:
+        manifest = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UsageError(
+            f"{file}: not found; {path} holds no complete corpus (build one, or finish with --resume)"
+        ) from None
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{file}: cannot be read ({_short(error)}); build the corpus again") from None
+    version = manifest.get("schema_version") if isinstance(manifest, dict) else None
+    if version != SCHEMA_VERSION:
+        raise UsageError(
+            f"{file}: schema version {version}, this program reads {SCHEMA_VERSION}; build the corpus again"
+        )
+    return dict(manifest)
+
+
+def _rows(files: Sequence[Path], columns: Sequence[str] | None = None) -> Iterator[dict[str, Any]]:
+    for file in files:
+        try:
+            for batch in pq.ParquetFile(file).iter_batches(batch_size=64, columns=columns and list(columns)):
+                yield from batch.to_pylist()
+        except (pa.ArrowInvalid, OSError) as error:
+            raise UsageError(f"{file}: damaged ({_short(error)}); build the corpus again") from None
+
+
+def _short(error: Exception) -> str:
+    return " ".join(str(error).split())[:160]

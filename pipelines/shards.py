@@ -1,0 +1,57 @@
+"""Parquet shards that appear whole or not at all."""
+
+import hashlib
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+# Small enough that training reads a few rows without decoding a whole shard of pictures.
+ROW_GROUP_PAGES = 32
+TEMPORARY = ".tmp"
+
+
+def write_shard(folder: Path, name: str, rows: Sequence[Mapping[str, Any]], schema: pa.Schema) -> None:
+    """Write `rows` as `folder/name`: to a temporary name, synced, then renamed over whatever had the name."""
+    table = pa.Table.from_pylist([{key: row.get(key) for key in schema.names} for row in rows], schema=schema)
+    temporary = folder / f"{name}.{os.getpid()}{TEMPORARY}"
+    with temporary.open("wb") as file:
+        pq.write_table(table, file, row_group_size=ROW_GROUP_PAGES, compression="zstd")
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.rename(folder / name)
+    sync_folder(folder)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file atomically and durably."""
+    temporary = path.with_name(f"{path.name}.{os.getpid()}{TEMPORARY}")
+    with temporary.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.rename(path)
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make renames in `folder` survive a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def shard_names(folder: Path) -> list[str]:
+    """Names of the complete shards in `folder`, sorted."""
+    return sorted(path.name for path in folder.glob("part-*.parquet")) if folder.is_dir() else []
+
+
+def file_sha256(path: Path) -> str:
+    """Hex sha256 of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
