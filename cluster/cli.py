@@ -11,10 +11,10 @@ import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from cluster.commands import corpus, demo, export, pretrain, tokenizer
+from cluster.commands import corpus, tokenizer
 from pipelines.errors import JobError, UsageError
 
-COMMANDS = (demo, corpus, tokenizer, pretrain, export)
+COMMANDS = (corpus, tokenizer)
 
 
 class OneLineParser(argparse.ArgumentParser):
@@ -41,7 +41,7 @@ def build_parser() -> OneLineParser:
     parser = OneLineParser(
         prog="docformer",
         description="DocFormerV2 pretraining, whole: raw PDFs to labels in Parquet, to pretraining, to answers.",
-        epilog="Start with: docformer demo --out out/demo",
+        epilog="Start with: docformer corpus --help",
         allow_abbrev=False,
     )
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND", parser_class=OneLineParser)

@@ -82,7 +82,7 @@ def read_section(config: Path, section: str) -> Mapping[str, Any]:
     return {str(key).replace("-", "_"): value for key, value in values.items()}
 
 
-SECTIONS = ("corpus", "tokenizer", "pretrain")
+SECTIONS = ("demo", "corpus", "tokenizer", "pretrain")
 
 
 def _one_line(error: ValidationError, settings: type[BaseModel], where: str) -> str:

@@ -12,8 +12,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-# Finite, so that a row without any visible key gives a mean and not NaN; exp(MASKED - maximum) is exactly 0.
-MASKED = -1e9
+from model.masking import MASKED
+from model.sample_attention import SampleAttention
+
+# Fewer scores than this a head, and the plain products are faster than going sample by sample (generation).
+SMALL = 32 * 32
 
 
 def attention(
@@ -27,13 +30,18 @@ def attention(
         value: [B, H, K, C].
         bias: [1, H, Q, K] or [1, 1, Q, K], added to the scores (T5's position bias, causal mask included), or None.
         visible: bool [B, K], False for keys no query may see (padding), or None for all visible.
-        path: "reference" or "sdpa".
+        path: "reference", "sample" (sample by sample, for CPUs) or "sdpa".
 
     Returns:
         [B, H, Q, C] in the type of `value`.
     """
     if path == "sdpa":
         return _sdpa(query, key, value, bias, visible)
+    # torch.compile cannot follow lengths that depend on data, and fuses the plain form well by itself.
+    if path == "sample" and query.shape[2] * key.shape[2] > SMALL and not torch.compiler.is_compiling():
+        bias = None if bias is None else bias.to(query.dtype)
+        out: Tensor = SampleAttention.apply(query, key, value, bias, visible)  # type: ignore[no-untyped-call]
+        return out
     return _reference(query, key, value, bias, visible)
 
 
@@ -57,11 +65,11 @@ def _sdpa(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None, visibl
 def choose_path(wanted: str, device: torch.device) -> str:
     """The attention path for `device`: the one `wanted`, or for "auto" the one measured fastest there.
 
-    On a CPU SDPA with a learned bias falls back to slower arithmetic than the plain products; on CUDA it is fused.
+    On a CPU SDPA with a learned bias falls back to plain products over the whole batch; on CUDA it is fused.
     """
     if wanted != "auto":
         return wanted
-    return "sdpa" if device.type == "cuda" else "reference"
+    return "sdpa" if device.type == "cuda" else "sample"
 
 
 class PositionBias(nn.Module):

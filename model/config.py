@@ -8,6 +8,7 @@ from model.errors import ModelInputError
 
 COORDINATE_BUCKETS = 1000
 VISUAL_TEXT_MODALITIES = 2
+ATTENTION_PATHS = ("auto", "reference", "sample", "sdpa")
 
 PRESETS: dict[str, dict[str, Any]] = {
     # Small enough to pretrain on two cores in minutes: a quarter of the picture, a quarter of the visual tokens.
@@ -57,7 +58,7 @@ class DocFormerV2Config(PreTrainedConfig):  # type: ignore[misc]
         grid_rows, grid_columns: cells of the token-to-grid task.
         line_classes: classes of the token-to-line task: same line, one apart, ..., this many less one or more apart.
         loss_weight_dlm, loss_weight_line, loss_weight_grid: weights of the three losses; 0 switches one off.
-        attention_path: "auto" (by device, as measured), "reference", "sdpa" or "flex".
+        attention_path: "auto" (by device, as measured), "reference", "sample" or "sdpa".
 
     Raises:
         ModelInputError: sizes that do not fit together.
@@ -129,10 +130,8 @@ class DocFormerV2Config(PreTrainedConfig):  # type: ignore[misc]
     def _check(self) -> None:
         if self.feed_forward_proj not in ("relu", "gated-gelu"):
             raise ModelInputError(f"feed_forward_proj is {self.feed_forward_proj!r}: use 'relu' or 'gated-gelu'")
-        if self.attention_path not in ("auto", "reference", "sdpa", "flex"):
-            raise ModelInputError(
-                f"attention_path is {self.attention_path!r}: use 'auto', 'reference', 'sdpa' or 'flex'"
-            )
+        if self.attention_path not in ATTENTION_PATHS:
+            raise ModelInputError(f"attention_path is {self.attention_path!r}: use one of {', '.join(ATTENTION_PATHS)}")
         if self.spatial_init not in ("fourier", "normal"):
             raise ModelInputError(f"spatial_init is {self.spatial_init!r}: use 'fourier' or 'normal'")
         if self.grid_rows * self.grid_columns > 256:
