@@ -1,0 +1,145 @@
+"""A unit of work (pages of one document) to rows: read, OCR where needed, label, or quarantine with a reason."""
+
+import hashlib
+import shlex
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from pipelines.isolation import PageReader
+from pipelines.labels import label_page
+from pipelines.ocr import OcrEngine, engine
+from pipelines.page import PageContent
+from pipelines.quarantine import DropError, Reason
+from pipelines.schema import page_id
+from pipelines.settings import CorpusSettings, versions
+
+Row = dict[str, Any]
+
+
+class PageMaker:
+    """Turns pages into rows in one worker process; holds its reading child and, once needed, its OCR engine."""
+
+    def __init__(self, settings: CorpusSettings) -> None:
+        self.settings = settings
+        self.fingerprint = settings.fingerprint()
+        self.reader = PageReader(settings.limits, settings.image_long_side, settings.jpeg_quality)
+        self._engine: OcrEngine | None = None
+
+    def rows(self, unit: Mapping[str, Any]) -> tuple[list[Row], list[Row]]:
+        """Page rows and quarantine rows of a unit; every one of its pages is in exactly one of the two."""
+        taken: list[Row] = []
+        dropped: list[Row] = []
+        started = time.monotonic()
+        try:
+            with open(unit["path"], "rb") as file:
+                data = file.read()
+            if hashlib.sha256(data).hexdigest() != unit["doc_id"]:
+                raise DropError(Reason.UNREADABLE, "the file changed while the corpus was built")
+            self.reader.open(data, unit["kind"])
+        except (OSError, DropError) as error:
+            drop = error if isinstance(error, DropError) else DropError(Reason.UNREADABLE, str(error))
+            spent = time.monotonic() - started
+            return [], [quarantine_row(unit, page, "open", drop, spent) for page in range(unit["first"], unit["end"])]
+        for page in range(unit["first"], unit["end"]):
+            started = time.monotonic()
+            try:
+                taken.append(self._row(unit, page))
+            except DropError as error:
+                dropped.append(quarantine_row(unit, page, "read", error, time.monotonic() - started))
+            except Exception as error:  # an error of ours costs one page, is on record, and not the build
+                drop = DropError(Reason.INTERNAL, f"{type(error).__name__}: {error}")
+                dropped.append(quarantine_row(unit, page, "read", drop, time.monotonic() - started))
+        return taken, dropped
+
+    def _row(self, unit: Mapping[str, Any], page: int) -> Row:
+        settings = self.settings
+        try:
+            content = self.reader.read(page)
+        except DropError as error:
+            if error.reason != Reason.TIMEOUT:
+                raise
+            content = self.reader.read(page)  # once more, alone: a busy machine is not a bad page
+        words, boxes, confidence, text_source, version = self._words(content, page)
+        if text_source != "text-layer" and len(words) and float(confidence.mean()) < settings.min_ocr_confidence:
+            raise DropError(Reason.POOR_OCR, f"mean confidence {confidence.mean():.2f} of {len(words)} words")
+        labelled = label_page(
+            words,
+            boxes,
+            content.width,
+            content.height,
+            confidence,
+            settings.grid_rows,
+            settings.grid_columns,
+            settings.grid_anchor,
+        )
+        if len(labelled.words) < settings.min_words:
+            raise DropError(Reason.NO_TEXT, content.trust_detail or f"{len(labelled.words)} words")
+        return {
+            "page_id": page_id(unit["doc_id"], page),
+            "doc_id": unit["doc_id"],
+            "source": source_of(unit),
+            "page_index": page,
+            "page_count": unit["pages"],
+            "width": content.width,
+            "height": content.height,
+            "image": content.image,
+            "image_width": content.image_width,
+            "image_height": content.image_height,
+            "words": labelled.words,
+            "boxes": labelled.boxes.tolist(),
+            "confidence": labelled.confidence.tolist(),
+            "line_ids": labelled.line_ids.tolist(),
+            "grid_cells": labelled.grid_cells.tolist(),
+            "text_source": text_source,
+            "engine": version,
+            "language": "",
+            "quality": None,
+            "fingerprint": self.fingerprint,
+        }
+
+    def _words(self, content: PageContent, page: int) -> tuple[list[str], Any, Any, str, str]:
+        choice = self.settings.ocr
+        if choice == "text-layer" or (choice == "auto" and content.text_layer_trusted):
+            ones = np.ones(len(content.words), np.float32)
+            return content.words, content.boxes, ones, "text-layer", f"pymupdf {versions()['pymupdf']}"
+        if self._engine is None:
+            self._engine = engine(choice)
+        read = self._engine.read(self.reader.read_raster(page, self.settings.ocr_dpi))
+        size = np.array([content.width, content.height] * 2, np.float32)
+        return read.words, read.boxes * size, read.confidence, self._engine.name, self._engine.version
+
+    def close(self) -> None:
+        """End the reading child."""
+        self.reader.close()
+
+
+def source_of(document: Mapping[str, Any]) -> Row:
+    """The contract's `source` struct of an inventory record."""
+    return {
+        "uri": document["uri"],
+        "member": None,
+        "offset": 0,
+        "length": document["size"],
+        "corpus": "",
+        "licence": "",
+    }
+
+
+def quarantine_row(
+    document: Mapping[str, Any], page: int | None, stage: str, drop: DropError, seconds: float
+) -> Row:
+    """A row of the quarantine table; `page` None for a whole document."""
+    again = f"docformer corpus build {shlex.quote(str(document['path']))} --out {shlex.quote('again')}"
+    return {
+        "doc_id": document["doc_id"] or None,
+        "source": source_of(document),
+        "page_index": page,
+        "stage": stage,
+        "reason": str(drop.reason),
+        "detail": drop.detail,
+        "seconds": seconds,
+        "command": again,
+    }
