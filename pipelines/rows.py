@@ -128,9 +128,7 @@ def source_of(document: Mapping[str, Any]) -> Row:
     }
 
 
-def quarantine_row(
-    document: Mapping[str, Any], page: int | None, stage: str, drop: DropError, seconds: float
-) -> Row:
+def quarantine_row(document: Mapping[str, Any], page: int | None, stage: str, drop: DropError, seconds: float) -> Row:
     """A row of the quarantine table; `page` None for a whole document."""
     again = f"docformer corpus build {shlex.quote(str(document['path']))} --out {shlex.quote('again')}"
     return {
