@@ -19,7 +19,8 @@ def is_text_target(labels: Ints, vocab_size: int) -> NDArray[np.bool_]:
 
     Works on numpy arrays and torch tensors of any shape alike; `vocab_size` is the tokenizer's, sentinels included.
     """
-    return (labels >= 0) & (labels != EOS_ID) & (labels < vocab_size - SENTINELS)
+    text: NDArray[np.bool_] = (labels >= 0) & (labels != EOS_ID) & (labels < vocab_size - SENTINELS)
+    return text
 
 
 class UnigramBaseline:
@@ -39,7 +40,8 @@ class UnigramBaseline:
         text = is_text_target(np.arange(self.vocab_size), self.vocab_size)
         probabilities = np.where(text, self.counts + 1, 0) / (self.counts.sum() + text.sum())
         with np.errstate(divide="ignore"):
-            return np.log(probabilities)
+            logarithms: NDArray[np.float64] = np.log(probabilities)
+        return logarithms
 
     def loss(self, targets: Iterable[Ints]) -> tuple[float, int]:
         """Sum of the negative log-likelihoods, in nats, of held-out text targets, and how many there are."""
