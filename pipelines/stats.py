@@ -1,0 +1,34 @@
+"""`corpus stats`: what a corpus holds, what it does not and why, and how fast it was built."""
+
+from pathlib import Path
+from typing import Any
+
+from pipelines.corpus import read_manifest
+
+
+def stats(path: Path) -> dict[str, Any]:
+    """Counts of documents, pages and words, text sources, quarantine reasons, and each stage's items a second.
+
+    Raises:
+        UsageError: there is no complete corpus in `path`, or it is of another schema version.
+    """
+    manifest = read_manifest(path)
+    totals = manifest["totals"]
+    return {
+        "corpus": str(path),
+        "documents": totals["documents"],
+        "pages": totals["pages"],
+        "quarantined_pages": totals["quarantined_pages"],
+        "words": totals["words"],
+        "text_sources": totals["text_sources"],
+        "quarantine_reasons": totals["quarantine_reasons"],
+        "duplicate": totals["duplicate"],
+        "not-pdf": totals["not-pdf"],
+        "shards": len(manifest["shards"]["pages"]),
+        "speeds": {
+            f"{name}, {stage['unit']}s/s": round(stage["items"] / max(stage["seconds"], 1e-9), 1)
+            for name, stage in manifest["stages"].items()
+        },
+        "corpus_digest": manifest["corpus_digest"],
+        "fingerprint": manifest["fingerprint"],
+    }
