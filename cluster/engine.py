@@ -1,0 +1,190 @@
+"""DeepSpeed's ZeRO engine behind a small interface: forward and backward, one update, and the state by named fragments.
+
+A fragment is a run of one parameter, flattened, with its fp32 weights and Adam moments. The fragments of all ranks together
+hold every element once, at any ZeRO stage and number of workers: they are what a checkpoint stores, so that it can be read
+back at any other stage and number.
+"""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+MOMENTS = ("exp_avg", "exp_avg_sq")
+
+
+@dataclass(frozen=True)
+class Fragment:
+    """Elements start .. start + len of parameter `name`, flattened.
+
+    Attributes:
+        name: of the parameter, as in the model.
+        start: first element.
+        tensors: float32 [len] each: "weight" and Adam's "exp_avg" and "exp_avg_sq".
+    """
+
+    name: str
+    start: int
+    tensors: dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class EngineSettings:
+    """What the engine needs to know: ZeRO stage, precision ("fp32" or "bf16"), and the optimizer's constants."""
+
+    zero: int
+    precision: str
+    micro_batch: int
+    micro_steps: int
+    weight_decay: float
+    beta2: float
+    gradient_clip: float
+
+
+class Engine:
+    """A model on this rank, its optimizer spread over all ranks by ZeRO; torch.distributed must be up."""
+
+    def __init__(self, model: nn.Module, settings: EngineSettings) -> None:
+        if not torch.cuda.is_available():
+            os.environ["DS_ACCELERATOR"] = "cpu"
+        import deepspeed
+
+        # The compiled shared-memory operator takes a minute and a C++ compiler to build; gloo does the same work.
+        deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
+        self.settings = settings
+        self.world_size = torch.distributed.get_world_size()
+        self.rank = torch.distributed.get_rank()
+        optimizer = torch.optim.AdamW(_groups(model, settings.weight_decay), lr=0.0, betas=(0.9, settings.beta2))
+        self._engine, self._optimizer, _, _ = deepspeed.initialize(
+            model=model, optimizer=optimizer, config=self._config(), dist_init_required=False
+        )
+        self.module: nn.Module = self._engine.module
+        self._inner: torch.optim.Optimizer = getattr(self._optimizer, "optimizer", self._optimizer)
+        self._create_moments()
+
+    def _config(self) -> dict[str, Any]:
+        settings = self.settings
+        return {
+            "train_micro_batch_size_per_gpu": settings.micro_batch,
+            "gradient_accumulation_steps": settings.micro_steps,
+            "gradient_clipping": settings.gradient_clip,
+            "bf16": {"enabled": settings.precision == "bf16"},
+            "zero_optimization": {
+                "stage": settings.zero,
+                # Few large buckets: at these sizes the host's work for each bucket costs more than its bytes.
+                "reduce_bucket_size": 500_000_000,
+                "allgather_bucket_size": 500_000_000,
+                "overlap_comm": False,
+                "contiguous_gradients": True,
+            },
+            "zero_allow_untested_optimizer": True,
+            "steps_per_print": 10**9,
+        }
+
+    @property
+    def device(self) -> torch.device:
+        """Where batches go."""
+        return torch.device(self._engine.device)
+
+    def forward(self, batch: dict[str, Tensor], denominators: Tensor) -> Any:
+        """The model's output on a micro-batch, its losses divided by the global batch's target counts [3]."""
+        return self._engine(**batch, denominators=denominators, skip_logits=True)
+
+    def backward(self, loss: Tensor) -> None:
+        """Add a micro-batch's gradient; `loss` is its share of the global loss."""
+        # DeepSpeed divides by the accumulation steps and averages over the ranks; the shares must add up instead.
+        self._engine.backward(loss * (self.settings.micro_steps * self.world_size))
+
+    def step(self, learning_rate: float) -> None:
+        """End a micro-step; the last of a step updates the weights at `learning_rate`."""
+        for group in self._inner.param_groups:
+            group["lr"] = learning_rate
+        self._engine.step()
+
+    def gradient_norm(self) -> float:
+        """Norm of the last step's gradient before clipping."""
+        norm = self._engine.get_global_grad_norm()
+        return float(norm) if norm is not None else float("nan")
+
+    def fragments(self) -> Iterator[Fragment]:
+        """This rank's fragments, as views: writing into them changes the engine (then call `weights_changed`)."""
+        for name, parameter in self.module.named_parameters():
+            if hasattr(parameter, "ds_id"):
+                yield from self._stage3_fragment(name, parameter)
+            elif getattr(parameter, "_hp_mapping", None) is not None:
+                mapping = parameter._hp_mapping
+                tensors = {"weight": mapping.get_hp_fragment(), **{k: mapping.get_hp_fragment(k) for k in MOMENTS}}
+                yield Fragment(name, int(mapping.lp_fragment_address.start), tensors)
+            elif not hasattr(parameter, "_hp_mapping") and (self.rank == 0 or self._whole_everywhere):
+                state = self._inner.state[parameter]
+                yield Fragment(name, 0, {"weight": parameter.data.view(-1), **{k: state[k].view(-1) for k in MOMENTS}})
+
+    # Stage 0 keeps everything on every rank: rank 0 stores it, every rank loads it.
+    _whole_everywhere = False
+
+    def _stage3_fragment(self, name: str, parameter: Any) -> Iterator[Fragment]:
+        flat, start_in_flat, length = self._stage3_place(parameter)
+        start = self.rank * parameter.ds_tensor.ds_numel
+        length = min(length, parameter.ds_numel - start)
+        if length > 0:
+            state = self._inner.state[flat]
+            views = {"weight": flat.data, **{k: state[k] for k in MOMENTS}}
+            yield Fragment(name, start, {k: v.narrow(0, start_in_flat, length) for k, v in views.items()})
+
+    def _stage3_place(self, parameter: Any) -> tuple[Tensor, int, int]:
+        group, start, length = self._optimizer.grad_position[self._optimizer.get_param_id(parameter)]
+        return self._optimizer.fp32_partitioned_groups_flat[group], int(start), int(length)
+
+    def load(self, read: Any, steps_done: int) -> None:
+        """Set every fragment from `read(name, start, length) -> tensors`, and the optimizer's step count."""
+        self._whole_everywhere = True
+        try:
+            for fragment in self.fragments():
+                length = len(fragment.tensors["weight"])
+                for key, value in read(fragment.name, fragment.start, length).items():
+                    fragment.tensors[key].copy_(value)
+        finally:
+            self._whole_everywhere = False
+        for state in self._inner.state.values():
+            state["step"].fill_(steps_done)
+        self._weights_changed()
+
+    def _weights_changed(self) -> None:
+        """Carry the fp32 weights over to the model's own parameters, on all ranks."""
+        stage = self.settings.zero
+        if stage == 3:
+            for parameter in self.module.parameters():
+                flat, start, length = self._stage3_place(parameter)
+                parameter.ds_tensor.data.copy_(flat.data.narrow(0, start, length).view_as(parameter.ds_tensor))
+        elif hasattr(self._optimizer, "update_lp_params"):
+            self._optimizer.update_lp_params()
+        elif stage > 0:
+            self._optimizer._update_model_bit16_weights_from_partitions()
+
+    def _create_moments(self) -> None:
+        """Let AdamW create its moments now, by an empty update at learning rate 0, and count no step for it.
+
+        They exist then from the start, whether training begins or resumes, and always in the same way.
+        """
+        held = [parameter for group in self._inner.param_groups for parameter in group["params"]]
+        if self.settings.zero == 3:
+            return  # created by DeepSpeed itself; the count is set right below
+        for parameter in held:
+            parameter.grad = torch.zeros_like(parameter)
+        self._inner.step()
+        for parameter in held:
+            parameter.grad = None
+        for state in self._inner.state.values():
+            state["step"].zero_()
+        if hasattr(self._optimizer, "_lazy_init_hp_params_optimizer_state"):
+            self._optimizer._lazy_init_hp_params_optimizer_state()
+
+
+def _groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    """Two groups: matrices with weight decay, vectors without."""
+    matrices = [parameter for parameter in model.parameters() if parameter.requires_grad and parameter.ndim >= 2]
+    vectors = [parameter for parameter in model.parameters() if parameter.requires_grad and parameter.ndim < 2]
+    return [{"params": matrices, "weight_decay": weight_decay}, {"params": vectors, "weight_decay": 0.0}]
