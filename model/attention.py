@@ -40,7 +40,7 @@ def attention(
     # torch.compile cannot follow lengths that depend on data, and fuses the plain form well by itself.
     if path == "sample" and query.shape[2] * key.shape[2] > SMALL and not torch.compiler.is_compiling():
         bias = None if bias is None else bias.to(query.dtype)
-        out: Tensor = SampleAttention.apply(query, key, value, bias, visible)  # type: ignore[no-untyped-call]
+        out: Tensor = SampleAttention.apply(query, key, value, bias, visible)
         return out
     return _reference(query, key, value, bias, visible)
 

@@ -17,7 +17,7 @@ class SampleAttention(torch.autograd.Function):
     """Weights and sums of `attention()`, sample by sample; shapes as there."""
 
     @staticmethod
-    def forward(  # type: ignore[override]
+    def forward(
         ctx: Any, query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None, visible: Tensor | None
     ) -> Tensor:
         """[B, H, Q, C] of queries [B, H, Q, C], keys and values [B, H, K, C]."""
@@ -43,10 +43,10 @@ class SampleAttention(torch.autograd.Function):
         return out
 
     @staticmethod
-    def backward(ctx: Any, grad_out: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, grad_out: Tensor) -> tuple[Tensor | None, ...]:
         """Gradients of query, key, value and bias."""
         query, key, value, *weights = ctx.saved_tensors
-        batch, heads, queries, _ = query.shape
+        heads, queries = query.shape[1:3]
         grad_query, grad_key, grad_value = torch.empty_like(query), torch.zeros_like(key), torch.zeros_like(value)
         grad_bias = None
         if ctx.bias_shape is not None and ctx.needs_input_grad[3]:
