@@ -17,6 +17,8 @@ from model.errors import ModelInputError
 
 SENTINELS = 100
 PAD_ID, EOS_ID, UNK_ID = 0, 1, 2
+# Where transformers finds no vocabulary it makes one of pad, eos, unk, a blank and the sentinels, without a word.
+EMPTY_VOCABULARY = SENTINELS + 4
 # SentencePiece trains on at most this many runs of words (a reservoir sample, if there are more).
 TRAINING_RUNS = 2_000_000
 WORDS_A_RUN = 100
@@ -44,6 +46,11 @@ def load_tokenizer(path_or_name: str | Path) -> Any:
             "give a folder with tokenizer.json or spiece.model, or a hub name"
         ) from None
     size = len(tokenizer)
+    if size <= EMPTY_VOCABULARY:
+        raise ModelInputError(
+            f"{path_or_name}: holds no vocabulary; give a folder with tokenizer.json or spiece.model, or a hub name "
+            "that can be reached"
+        )
     found = (tokenizer.pad_token_id, tokenizer.eos_token_id, tokenizer.unk_token_id)
     if found != (PAD_ID, EOS_ID, UNK_ID):
         raise ModelInputError(f"{path_or_name}: pad, eos and unk have ids {found}; a T5 vocabulary has 0, 1 and 2")

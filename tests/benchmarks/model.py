@@ -1,0 +1,264 @@
+"""Training step of DocFormerV2 beside transformers' T5 and UDOP of the same size and lengths, in one run.
+
+    python tests/benchmarks/model.py                       # small on this machine's CPUs, fp32, eager
+    python tests/benchmarks/model.py --dtype bf16 --compile
+    python tests/benchmarks/model.py --preset base --batch 64 --dtype bf16 --compile   # on a GPU
+    python tests/benchmarks/model.py --attention           # table of attention paths by length
+
+A step is forward, backward, AdamW and clearing the gradients. bf16 is autocast over fp32 weights, for all three alike.
+Every model gets as many encoder positions (text and picture together) and decoder positions. The rounds go in turn
+through the models, so that a busy moment of the machine strikes all of them; the best and the median are printed.
+"""
+
+import argparse
+import contextlib
+import json
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from model.attention import attention
+from model.config import ATTENTION_PATHS, DocFormerV2Config
+from model.docformer import DocFormerV2ForConditionalGeneration
+from model.flops import RULE, mfu, step_flops
+
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+
+
+def sizes(preset: str) -> dict[str, Any]:
+    """T5's names for the sizes of a preset."""
+    config = DocFormerV2Config.preset(preset)
+    names = ("vocab_size", "d_model", "d_kv", "d_ff", "num_layers", "num_decoder_layers", "num_heads")
+    return {name: getattr(config, name) for name in names}
+
+
+def texts(args: argparse.Namespace, tokens: int, vocabulary: int) -> dict[str, torch.Tensor]:
+    shape = (args.batch, tokens)
+    mask = torch.ones(shape, dtype=torch.long)
+    if args.padding:
+        lengths = torch.linspace(tokens * (1 - 2 * args.padding), tokens, args.batch).long()
+        mask = (torch.arange(tokens)[None] < lengths[:, None]).long()
+    return {
+        "input_ids": torch.randint(3, vocabulary, shape),
+        "attention_mask": mask,
+        "labels": torch.randint(3, vocabulary, (args.batch, args.targets)),
+    }
+
+
+def boxes(*shape: int) -> torch.Tensor:
+    corner = torch.randint(0, 500, (*shape, 2))
+    return torch.cat([corner, corner + torch.randint(0, 500, (*shape, 2))], -1)
+
+
+def docformer(args: argparse.Namespace) -> tuple[torch.nn.Module, dict[str, Any]]:
+    config = DocFormerV2Config.preset(args.preset, attention_path=args.path)
+    text = args.positions - config.visual_tokens
+    batch: dict[str, Any] = texts(args, text, config.vocab_size)
+    batch |= {
+        "bbox": boxes(args.batch, text),
+        "bbox_hidden": torch.rand(args.batch, text) < 0.1,
+        "pixel_values": torch.randint(0, 256, (args.batch, 3, config.image_height, config.image_width)).byte(),
+        "line_pairs": torch.randint(0, text // 2, (args.batch, 64, 2)),
+        "line_labels": torch.randint(0, 3, (args.batch, 64)),
+        "grid_labels": torch.randint(0, config.grid_cells, (args.batch, text)),
+        "skip_logits": True,
+    }
+    return DocFormerV2ForConditionalGeneration(config), batch
+
+
+def t5(args: argparse.Namespace) -> tuple[torch.nn.Module, dict[str, Any]]:
+    from transformers import T5Config, T5ForConditionalGeneration
+
+    config = T5Config(**sizes(args.preset), dropout_rate=0.0, decoder_start_token_id=0)
+    return T5ForConditionalGeneration(config), texts(args, args.positions, config.vocab_size)
+
+
+def udop(args: argparse.Namespace) -> tuple[torch.nn.Module, dict[str, Any]]:
+    from transformers import UdopConfig, UdopForConditionalGeneration
+
+    # 128 patches of 16 x 16 pixels, as many as DocFormerV2 has visual tokens at `small` and above.
+    side = 16 * int(DocFormerV2Config.preset(args.preset).visual_tokens ** 0.5)
+    config = UdopConfig(
+        **sizes(args.preset), dropout_rate=0.0, decoder_start_token_id=0, image_size=side, patch_size=16
+    )
+    patches = (side // 16) ** 2
+    batch: dict[str, Any] = texts(args, args.positions - patches, config.vocab_size)
+    batch |= {
+        "bbox": boxes(args.batch, args.positions - patches).float() / 1000,
+        "pixel_values": torch.rand(args.batch, 3, side, side),
+    }
+    return UdopForConditionalGeneration(config), batch
+
+
+MODELS: dict[str, Callable[[argparse.Namespace], tuple[torch.nn.Module, dict[str, Any]]]] = {
+    "docformerv2": docformer,
+    "t5": t5,
+    "udop": udop,
+}
+
+
+class Runner:
+    """One model with its optimizer, ready to take steps."""
+
+    def __init__(self, name: str, args: argparse.Namespace, compiled: bool) -> None:
+        torch.manual_seed(0)
+        self.name, self.device = f"{name}{' compiled' if compiled else ''}", torch.device(args.device)
+        module, batch = MODELS[name](args)
+        self.module = module.to(self.device).train()
+        self.batch = {k: v.to(self.device) if isinstance(v, torch.Tensor) else v for k, v in batch.items()}
+        self.call = torch.compile(self.module) if compiled else self.module
+        self.optimizer = torch.optim.AdamW(self.module.parameters(), lr=1e-4, fused=True)
+        self.autocast: Any = contextlib.nullcontext()
+        if args.dtype == "bf16":
+            self.autocast = torch.autocast(self.device.type, torch.bfloat16)
+        self.seconds: list[float] = []
+        self.cpu_seconds: list[float] = []
+
+    def step(self) -> None:
+        with self.autocast:
+            loss = self.call(**self.batch).loss
+        loss.backward()
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+
+    def timed_step(self) -> None:
+        if self.device.type == "cuda":
+            torch.cuda.synchronize()
+        start, cpu_start = time.perf_counter(), time.process_time()
+        self.step()
+        if self.device.type == "cuda":
+            torch.cuda.synchronize()
+        self.seconds.append(time.perf_counter() - start)
+        self.cpu_seconds.append(time.process_time() - cpu_start)
+
+
+def compare(args: argparse.Namespace) -> list[dict[str, Any]]:
+    runners = []
+    for compiled in [False, True] if args.compile else [False]:
+        for name in args.models:
+            try:
+                runner = Runner(name, args, compiled)
+                for _ in range(args.warm_up):
+                    runner.step()
+            except Exception as error:  # a peer that cannot be compiled here still leaves the others
+                print(f"{name}{' compiled' if compiled else ''}: {type(error).__name__}: {str(error).splitlines()[0]}")
+                continue
+            runners.append(runner)
+    for _ in range(args.rounds):
+        for runner in runners:
+            runner.timed_step()
+    config = DocFormerV2Config.preset(args.preset)
+    flops = step_flops(config, args.positions - config.visual_tokens, args.targets, pairs=64).total
+    rows = []
+    for runner in runners:
+        best, median = min(runner.seconds), statistics.median(runner.seconds)
+        row = {
+            "model": runner.name,
+            "samples_per_second_best": args.batch / best,
+            "samples_per_second_median": args.batch / median,
+            "spread": [args.batch / max(runner.seconds), args.batch / best],
+            "tokens_per_second_median": args.batch * (args.positions + args.targets) / median,
+            "cpu_seconds_per_step": statistics.median(runner.cpu_seconds),
+            "mfu": None,
+        }
+        if runner.name.startswith("docformerv2"):
+            row["mfu"] = mfu(flops * args.batch / median, runner.device, DTYPES[args.dtype])
+        rows.append(row)
+    return rows
+
+
+def print_comparison(rows: list[dict[str, Any]]) -> None:
+    print(f"\n{'model':24s} {'samples/s best':>15s} {'median':>8s} {'tokens/s':>10s} {'CPU s/step':>11s} {'MFU':>6s}")
+    for row in rows:
+        share = "-" if row["mfu"] is None else f"{100 * row['mfu']:.1f}%"
+        print(
+            f"{row['model']:24s} {row['samples_per_second_best']:15.3f} {row['samples_per_second_median']:8.3f} "
+            f"{row['tokens_per_second_median']:10.0f} {row['cpu_seconds_per_step']:11.2f} {share:>6s}"
+        )
+    best = {}
+    for row in rows:
+        name = row["model"].split()[0]
+        best[name] = max(best.get(name, 0.0), row["samples_per_second_median"])
+    for peer in ("t5", "udop"):
+        if peer in best and "docformerv2" in best:
+            print(f"docformerv2 / {peer}, each the better of what was run: {best['docformerv2'] / best[peer]:.2f}")
+
+
+def attention_table(args: argparse.Namespace) -> list[dict[str, Any]]:
+    """Forward and backward of one layer's attention with a learned bias, milliseconds, by path and length."""
+    config, device, dtype = DocFormerV2Config.preset(args.preset), torch.device(args.device), DTYPES[args.dtype]
+    paths = [path for path in ATTENTION_PATHS if path != "auto" and (path != "sample" or device.type == "cpu")]
+    rows = []
+    print(f"{'length':>7s} {'padding':>8s} " + " ".join(f"{path:>12s}" for path in paths) + "   (ms, best)")
+    for length in args.lengths:
+        for padding in (0.0, 0.25):
+            shape = (args.batch, config.num_heads, length, config.d_kv)
+            inputs = [torch.randn(shape, device=device, dtype=dtype, requires_grad=True) for _ in range(3)]
+            bias = torch.randn(1, config.num_heads, length, length, device=device, requires_grad=True)
+            visible = None
+            if padding:
+                ends = torch.linspace(length * (1 - 2 * padding), length, args.batch, device=device)
+                visible = torch.arange(length, device=device)[None] < ends[:, None]
+            row: dict[str, Any] = {"length": length, "padding": padding}
+            for path in paths:
+                seconds = []
+                for _ in range(args.warm_up + args.rounds):
+                    if device.type == "cuda":
+                        torch.cuda.synchronize()
+                    start = time.perf_counter()
+                    attention(*inputs, bias, visible, path).sum().backward()
+                    if device.type == "cuda":
+                        torch.cuda.synchronize()
+                    seconds.append(time.perf_counter() - start)
+                row[path] = 1000 * min(seconds[args.warm_up :])
+            rows.append(row)
+            print(f"{length:7d} {padding:8.0%} " + " ".join(f"{row[path]:12.2f}" for path in paths))
+    return rows
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--preset", default="small", choices=["tiny", "small", "base", "large"])
+    parser.add_argument("--batch", type=int, default=2, help="samples a step")
+    parser.add_argument("--positions", type=int, default=640, help="encoder positions, text and picture together")
+    parser.add_argument("--targets", type=int, default=128, help="decoder positions")
+    parser.add_argument("--padding", type=float, default=0.0, help="mean share 0..0.5 of padded text positions")
+    parser.add_argument("--dtype", default="fp32", choices=list(DTYPES))
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--threads", type=int, default=None, help="CPU threads (all cores by default)")
+    parser.add_argument("--path", default="auto", choices=ATTENTION_PATHS, help="attention path of docformerv2")
+    parser.add_argument("--matmul", default="highest", choices=["highest", "high", "medium"])
+    parser.add_argument("--models", nargs="+", default=list(MODELS), choices=list(MODELS))
+    parser.add_argument("--compile", action="store_true", help="measure compiled models too")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--warm-up", type=int, default=1)
+    parser.add_argument("--attention", action="store_true", help="the table of attention paths instead")
+    parser.add_argument("--lengths", type=int, nargs="+", default=[288, 640, 1152], help="for --attention")
+    parser.add_argument("--json", action="store_true")
+    args = parser.parse_args()
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    torch.set_float32_matmul_precision(args.matmul)
+    machine = torch.cuda.get_device_name() if args.device == "cuda" else f"{platform.processor() or 'CPU'}"
+    print(
+        f"{machine}, {torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}, torch "
+        f"{torch.__version__}, load {os.getloadavg()[0]:.1f}; {args.preset}, batch {args.batch}, "
+        f"{args.positions} + {args.targets} positions, {args.dtype}, matmul {args.matmul}"
+    )
+    if args.attention:
+        rows = attention_table(args)
+    else:
+        print(RULE)
+        rows = compare(args)
+        print_comparison(rows)
+    if args.json:
+        print(json.dumps(rows))
+
+
+if __name__ == "__main__":
+    main()
