@@ -5,6 +5,7 @@ hold every element once, at any ZeRO stage and number of workers: they are what 
 back at any other stage and number.
 """
 
+import math
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -63,6 +64,9 @@ class Engine:
         )
         self.module: nn.Module = self._engine.module
         self._inner: torch.optim.Optimizer = getattr(self._optimizer, "optimizer", self._optimizer)
+        # Stage 0 in fp32 is the plain optimizer, for which DeepSpeed keeps no gradient norm.
+        self._plain_update = self._inner is self._optimizer
+        self._norm = math.nan
         self._create_moments()
 
     def _config(self) -> dict[str, Any]:
@@ -102,15 +106,17 @@ class Engine:
         """End a micro-step; the last of a step updates the weights at `learning_rate`."""
         for group in self._inner.param_groups:
             group["lr"] = learning_rate
+        if self._plain_update and self._engine.is_gradient_accumulation_boundary():
+            gradients = [p.grad for p in self.module.parameters() if p.grad is not None]
+            self._norm = float(torch.nn.utils.get_total_norm(gradients))
         self._engine.step()
 
     def gradient_norm(self) -> float:
         """Norm of the last step's gradient before clipping."""
-        norm = self._engine.get_global_grad_norm()
-        return float(norm) if norm is not None else float("nan")
+        return self._norm if self._plain_update else float(self._engine.get_global_grad_norm())
 
     def fragments(self) -> Iterator[Fragment]:
-        """This rank's fragments, as views: writing into them changes the engine (then call `weights_changed`)."""
+        """This rank's fragments, as views into the engine; only `load` writes into them."""
         for name, parameter in self.module.named_parameters():
             if hasattr(parameter, "ds_id"):
                 yield from self._stage3_fragment(name, parameter)
@@ -138,6 +144,7 @@ class Engine:
         group, start, length = self._optimizer.grad_position[self._optimizer.get_param_id(parameter)]
         return self._optimizer.fp32_partitioned_groups_flat[group], int(start), int(length)
 
+    @torch.no_grad()
     def load(self, read: Any, steps_done: int) -> None:
         """Set every fragment from `read(name, start, length) -> tensors`, and the optimizer's step count."""
         self._whole_everywhere = True
@@ -154,29 +161,30 @@ class Engine:
 
     def _weights_changed(self) -> None:
         """Carry the fp32 weights over to the model's own parameters, on all ranks."""
-        stage = self.settings.zero
-        if stage == 3:
+        if self.settings.zero == 3:
+            self._optimizer._partition_all_parameters()
             for parameter in self.module.parameters():
                 flat, start, length = self._stage3_place(parameter)
                 parameter.ds_tensor.data.copy_(flat.data.narrow(0, start, length).view_as(parameter.ds_tensor))
-        elif hasattr(self._optimizer, "update_lp_params"):
+            # Small parameters stay gathered between steps: gather the new ones.
+            kept = self._optimizer.persistent_parameters
+            if kept:
+                kept[0].all_gather(kept)
+        elif not self._plain_update:
             self._optimizer.update_lp_params()
-        elif stage > 0:
-            self._optimizer._update_model_bit16_weights_from_partitions()
 
     def _create_moments(self) -> None:
         """Let AdamW create its moments now, by an empty update at learning rate 0, and count no step for it.
 
         They exist then from the start, whether training begins or resumes, and always in the same way.
         """
-        held = [parameter for group in self._inner.param_groups for parameter in group["params"]]
-        if self.settings.zero == 3:
-            return  # created by DeepSpeed itself; the count is set right below
-        for parameter in held:
-            parameter.grad = torch.zeros_like(parameter)
-        self._inner.step()
-        for parameter in held:
-            parameter.grad = None
+        if self.settings.zero != 3:  # at stage 3 DeepSpeed does so itself
+            held = [parameter for group in self._inner.param_groups for parameter in group["params"]]
+            for parameter in held:
+                parameter.grad = torch.zeros_like(parameter)
+            self._inner.step()
+            for parameter in held:
+                parameter.grad = None
         for state in self._inner.state.values():
             state["step"].zero_()
         if hasattr(self._optimizer, "_lazy_init_hp_params_optimizer_state"):
