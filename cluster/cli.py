@@ -11,10 +11,10 @@ import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from cluster.commands import corpus, tokenizer
+from cluster.commands import corpus, demo, export, pretrain, tokenizer
 from pipelines.errors import JobError, UsageError
 
-COMMANDS = (corpus, tokenizer)
+COMMANDS = (demo, corpus, tokenizer, pretrain, export)
 
 
 class OneLineParser(argparse.ArgumentParser):

@@ -1,11 +1,12 @@
 """The order of samples: a function of the corpus, the seed and the sample's number alone, never of workers or time.
 
 The held-out pages are set aside by their document. The others are permuted anew each epoch: row groups first, then the
-rows inside windows of neighbouring row groups, so that reading stays close to sequential while a batch holds pages of many
-documents. Any position is found in constant time; a resume reads nothing of what came before.
+rows inside windows of neighbouring row groups, so that reading stays close to sequential while a batch holds pages of
+many documents. Any position is found in constant time; a resume reads nothing of what came before.
 """
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,10 +17,28 @@ Ints = NDArray[np.int64]
 WINDOW_GROUPS = 64
 
 
-def is_held_out(doc_id: str, fraction: float) -> bool:
-    """Whether all pages of a document are kept out of training: a hash of its identity falls below `fraction`."""
-    digest = hashlib.sha256(f"held-out:{doc_id}".encode()).digest()
-    return int.from_bytes(digest[:8], "big") < fraction * 2**64
+def held_out_bound(doc_ids: Iterable[str], fraction: float) -> int:
+    """The bound below which a document's hash keeps all its pages out of training: `fraction` of the hashes' range.
+
+    Few documents may all fall on one side; then the one with the smallest hash is held out, or the one with the
+    largest is trained on. A single document is never held out.
+    """
+    bound = int(fraction * 2**64)
+    hashes = {_hash(doc_id) for doc_id in doc_ids}
+    if len(hashes) < 2:
+        return 0
+    if fraction > 0:
+        bound = max(bound, min(hashes) + 1)
+    return min(bound, max(hashes))
+
+
+def is_held_out(doc_id: str, bound: int) -> bool:
+    """Whether all pages of a document are kept out of training, under a bound from `held_out_bound`."""
+    return _hash(doc_id) < bound
+
+
+def _hash(doc_id: str) -> int:
+    return int.from_bytes(hashlib.sha256(f"held-out:{doc_id}".encode()).digest()[:8], "big")
 
 
 @dataclass(frozen=True)

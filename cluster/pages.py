@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from cluster.order import Place, is_held_out
+from cluster.order import Place, held_out_bound, is_held_out
 from model.sample import COLUMNS
 from pipelines.corpus import Corpus
 from pipelines.errors import UsageError
@@ -27,6 +27,7 @@ class PageStore:
     Attributes:
         training_rows: for each row group of the corpus, in shard order, the rows trained on.
         held_out_places: places (epoch 0) of the held-out pages, in shard order.
+        held_out_bound: for `is_held_out`.
 
     Raises:
         UsageError: nothing is left to train on.
@@ -37,11 +38,15 @@ class PageStore:
         self._cache: OrderedDict[int, list[dict[str, Any]]] = OrderedDict()
         self.training_rows: list[NDArray[np.int64]] = []
         self.held_out_places: list[Place] = []
+        documents = {
+            shard.name: pq.read_table(shard.path, columns=["doc_id"])["doc_id"].to_pylist() for shard in corpus.shards
+        }
+        self.held_out_bound = held_out_bound((doc for docs in documents.values() for doc in docs), held_out)
         for shard in corpus.shards:
-            documents = pq.read_table(shard.path, columns=["doc_id"])["doc_id"].to_pylist()
             first = 0
             for number, size in enumerate(shard.row_groups):
-                kept_out = np.array([is_held_out(doc, held_out) for doc in documents[first : first + size]], bool)
+                chosen = documents[shard.name][first : first + size]
+                kept_out = np.array([is_held_out(doc, self.held_out_bound) for doc in chosen], bool)
                 group = len(self._files)
                 self._files.append((shard.path, number))
                 self.training_rows.append(np.flatnonzero(~kept_out))

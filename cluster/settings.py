@@ -6,9 +6,11 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from model.objectives.settings import ObjectiveSettings
 
-# A resume may change these: they say how fast and in how many pieces, not what is computed.
+# A resume may change these: they say where, how fast and in how many pieces, not what is computed; `steps` makes a run
+# longer. What the folders hold is compared by its digest.
 FREE_ON_RESUME = frozenset(
-    {"out", "workers", "zero", "micro_batch_pages", "log_every", "eval_every", "checkpoint_every", "keep_checkpoints"}
+    {"corpus", "tokenizer", "out", "steps", "workers", "ray", "zero", "micro_batch_pages", "feed_processes"}
+    | {"log_every", "eval_every", "checkpoint_every", "keep_checkpoints", "max_restarts"}
 )
 
 
@@ -41,7 +43,14 @@ class PretrainSettings(BaseModel):
     keep_checkpoints: int = Field(2, ge=1, description="newest complete checkpoints kept")
     log_every: int = Field(1, ge=1, description="steps between logged lines")
     workers: int = Field(1, ge=1, description="training processes")
+    ray: bool = Field(True, description="launch the workers with Ray Train; else train in this one process")
     zero: int = Field(1, ge=0, le=3, description="DeepSpeed ZeRO stage")
     precision: Literal["auto", "fp32", "bf16"] = Field(
-        "auto", description="auto: bf16 on CUDA and on CPUs with bf16 arithmetic, else fp32"
+        "auto", description="auto: bf16 on CUDA, fp32 on CPU (where bf16 is slow or many times slower)"
+    )
+    feed_processes: int = Field(
+        0, ge=0, description="processes a worker that read, tokenise and mask; 0: a thread of the worker"
+    )
+    max_restarts: int = Field(
+        3, ge=0, description="times that training starts again from its checkpoint after losing a worker"
     )

@@ -25,7 +25,7 @@ class Progress:
     def __init__(self, title: str, total: int | None, unit: str) -> None:
         self.title, self.total, self.unit, self.done = title, total, unit, 0
         self._started = self._last_line = time.monotonic()
-        self._note = ""
+        self._before, self._note = 0, ""
         self._bar = tqdm(total=total, desc=title, unit=f" {unit}", dynamic_ncols=True) if sys.stderr.isatty() else None
 
     def advance(self, count: int = 1, note: str | None = None) -> None:
@@ -40,10 +40,24 @@ class Progress:
         elif time.monotonic() - self._last_line >= PLAIN_INTERVAL_S:
             self._print_line()
 
+    def start_at(self, done: int) -> None:
+        """Say that `done` units were finished before; they do not count for the rate."""
+        self.done = self._before = done
+        if self._bar is not None:
+            self._bar.initial = self._bar.n = done
+            self._bar.refresh()
+
+    def say(self, text: str) -> None:
+        """Print a line of its own, above the bar on a terminal."""
+        if self._bar is not None:
+            self._bar.write(f"{self.title}: {text}", file=sys.stderr)
+        else:
+            print(f"{self.title}: {text}", file=sys.stderr, flush=True)
+
     def _print_line(self) -> None:
         self._last_line = time.monotonic()
         seconds = self._last_line - self._started
-        rate = self.done / seconds if seconds > 0 else 0.0
+        rate = (self.done - self._before) / seconds if seconds > 0 else 0.0
         of_total = f"/{self.total}" if self.total is not None else ""
         left = f", {(self.total - self.done) / rate:.0f} s left" if self.total is not None and rate > 0 else ""
         note = f", {self._note}" if self._note else ""

@@ -27,7 +27,7 @@ def register(commands: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Pretrain, and exit with the code the contract gives for how the run ended."""
-    from cluster.ray_pretrain import pretrain
+    from cluster.pretraining import pretrain
 
     settings = load_settings(PretrainSettings, "pretrain", args.config, vars(args))
     summary = pretrain(settings, resume=args.resume)

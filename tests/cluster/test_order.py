@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from cluster.order import SampleOrder, is_held_out, share
+from cluster.order import SampleOrder, held_out_bound, is_held_out, share
 
 
 def rows(sizes: list[int]) -> list[np.ndarray]:
@@ -38,7 +38,15 @@ def test_seed_changes_the_order() -> None:
 
 
 def test_held_out_share() -> None:
-    kept = sum(is_held_out(f"{number:064x}", 0.1) for number in range(4000))
-    assert 320 < kept < 480
-    assert not is_held_out("a", 0.0)
-    assert is_held_out("a", 1.0)
+    documents = [f"{number:064x}" for number in range(4000)]
+    bound = held_out_bound(documents, 0.1)
+    assert 320 < sum(is_held_out(doc, bound) for doc in documents) < 480
+    assert not any(is_held_out(doc, held_out_bound(documents, 0.0)) for doc in documents)
+
+
+def test_few_documents_are_on_both_sides() -> None:
+    for documents in (["a", "b"], ["a", "b", "c", "d", "e"]):
+        for fraction in (0.001, 0.5, 0.999):
+            bound = held_out_bound(documents, fraction)
+            assert 0 < sum(is_held_out(doc, bound) for doc in documents) < len(documents)
+    assert not is_held_out("a", held_out_bound(["a", "a"], 0.9))

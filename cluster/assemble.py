@@ -1,0 +1,80 @@
+"""What a run's settings stand for: its pages, tokenizer, sample builder and model, the same in every worker."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from cluster.order import SampleOrder
+from cluster.pages import PageStore
+from cluster.settings import PretrainSettings
+from model.config import DocFormerV2Config
+from model.docformer import DocFormerV2ForConditionalGeneration
+from model.errors import ModelInputError
+from model.sample import SampleBuilder
+from model.tokenizer import WordTokenizer, load_tokenizer
+from model.warm_start import config_from_t5, warm_start
+from pipelines.corpus import Corpus
+from pipelines.errors import UsageError
+
+# Entries of T5's published vocabulary, its 100 sentinels included.
+T5_ENTRIES = 32_100
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Everything a worker needs but the engine."""
+
+    corpus: Corpus
+    store: PageStore
+    order: SampleOrder
+    tokenizer: Any
+    builder: SampleBuilder
+    config: DocFormerV2Config
+
+
+def assemble(settings: PretrainSettings) -> Parts:
+    """Open and load what `settings` name.
+
+    Raises:
+        UsageError: the corpus is damaged or has too few pages.
+        ModelInputError: the tokenizer or the model's settings are wrong.
+    """
+    corpus = Corpus.open(settings.corpus)
+    store = PageStore(corpus, settings.held_out)
+    tokenizer = load_tokenizer(settings.tokenizer)
+    config = model_config(settings, corpus, len(tokenizer))
+    builder = SampleBuilder(WordTokenizer(tokenizer), settings.objectives, (config.image_height, config.image_width))
+    return Parts(corpus, store, SampleOrder(store.training_rows, settings.seed), tokenizer, builder, config)
+
+
+def model_config(settings: PretrainSettings, corpus: Corpus, vocabulary: int) -> DocFormerV2Config:
+    """The preset (or the T5 to start from) with the run's changes, its vocabulary and the corpus's grid."""
+    built = corpus.manifest["settings"]
+    forced = {"vocab_size": vocabulary, "grid_rows": built["grid_rows"], "grid_columns": built["grid_columns"]}
+    clash = sorted(forced.keys() & settings.model.keys())
+    if clash:
+        raise UsageError(f"model.{clash[0]} follows from the corpus and the tokenizer; leave it out")
+    try:
+        if settings.init is not None:
+            return config_from_t5(settings.init, **settings.model, **forced)
+        return DocFormerV2Config.preset(settings.preset, **settings.model, **forced)
+    except TypeError as error:
+        raise UsageError(f"model: {error}; use fields of DocFormerV2Config") from None
+
+
+def new_model(settings: PretrainSettings, parts: Parts) -> tuple[DocFormerV2ForConditionalGeneration, str]:
+    """The model at its start, the same in every worker, and a line about where its weights come from."""
+    torch.manual_seed(settings.seed)
+    model = DocFormerV2ForConditionalGeneration(parts.config)
+    if settings.init is None:
+        return model, f"random weights of preset {settings.preset}"
+    return model, warm_start(model, settings.init, _same_vocabulary(parts.tokenizer, settings.init)).summary()
+
+
+def _same_vocabulary(tokenizer: Any, init: str) -> bool:
+    """Whether the T5 at `init` numbers its tokens as `tokenizer` does; weights alone are taken for T5's own vocabulary."""
+    try:
+        return bool(load_tokenizer(init).get_vocab() == tokenizer.get_vocab())
+    except ModelInputError:
+        return len(tokenizer) == T5_ENTRIES

@@ -1,0 +1,34 @@
+"""metrics.jsonl: one object a logged step, cut back on resume to the checkpoint that training goes on from."""
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pipelines.shards import write_text
+
+
+class MetricsLog:
+    """Appends lines to RUN/metrics.jsonl; only rank 0 has one."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def cut_back(self, step: int) -> None:
+        """Drop lines of steps after `step`, and a last line that a kill left unfinished."""
+        kept = []
+        for line in self._path.read_text(encoding="utf-8").splitlines() if self._path.exists() else ():
+            try:
+                wanted = int(json.loads(line)["step"]) <= step
+            except (ValueError, KeyError, TypeError):
+                break
+            if wanted:
+                kept.append(line + "\n")
+        write_text(self._path, "".join(kept))
+
+    def append(self, values: Mapping[str, Any]) -> None:
+        """Write one line; NaN and infinity, which JSON has not, become null."""
+        plain = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in values.items()}
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(plain) + "\n")

@@ -1,0 +1,172 @@
+"""`pretrain`: checks a run before anything starts, launches its workers, watches them, and sums up."""
+
+import hashlib
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from cluster.run_folder import RunFolder, newest_step, prepare
+from cluster.settings import PretrainSettings
+from cluster.watch import Watch
+from pipelines.corpus import Corpus
+from pipelines.errors import JobError, UsageError
+
+POLL_S = 0.5
+VOCABULARY_FILES = ("tokenizer.json", "spiece.model")
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """How a run ended.
+
+    Attributes:
+        out: its folder.
+        steps, samples: done over the whole run.
+        signal: that stopped it early, after a checkpoint.
+        restarts: starts after the first one, over the whole run.
+        seconds: of this start.
+        scores: the last held-out line of metrics.jsonl.
+    """
+
+    out: str
+    steps: int
+    samples: int
+    signal: str | None
+    restarts: int
+    seconds: float
+    scores: dict[str, Any]
+
+    def as_dict(self) -> dict[str, Any]:
+        """All fields by name."""
+        return asdict(self)
+
+
+def pretrain(settings: PretrainSettings, resume: bool = False) -> RunSummary:
+    """Pretrain as `settings` say, in a new folder, or with `resume` from the run's newest good checkpoint.
+
+    The first SIGINT or SIGTERM lets the workers finish their step, save and end; a second one ends at once.
+
+    Raises:
+        UsageError: bad corpus, tokenizer or folder, or a resume that would change the run; nothing is touched then.
+        JobError: training failed; the message holds the reason.
+    """
+    started = time.monotonic()
+    settings = _absolute(settings)
+    run = RunFolder(settings.out)
+    facts = {"corpus_digest": _corpus_digest(settings), "tokenizer_digest": _tokenizer_digest(settings.tokenizer)}
+    prepare(run, settings, facts, resume)
+    if settings.ray:
+        from cluster.ray_train import fit
+    else:
+        from cluster.plain import fit
+    run.note("launch", f"{settings.workers} workers" if settings.ray else "this process")
+    with Watch(run, settings.steps) as watch, _stop_on_signal(run):
+        failure = _in_thread(lambda: fit(settings), watch)
+    ends = run.noted_since_launch("end")
+    if not ends:
+        _raise(run, failure)
+    step = newest_step(run) or 0
+    return RunSummary(
+        out=settings.out,
+        steps=step,
+        samples=step * settings.global_batch_pages,
+        signal=ends[-1]["signal"],
+        restarts=max(0, len(run.noted("start")) - 1),
+        seconds=round(time.monotonic() - started, 1),
+        scores=watch.scores,
+    )
+
+
+def _absolute(settings: PretrainSettings) -> PretrainSettings:
+    """Local places with their full path, because workers run in folders of their own; hub names as they are."""
+    places = {"corpus": settings.corpus, "out": settings.out}
+    places |= {
+        name: place
+        for name in ("tokenizer", "init")
+        if (place := getattr(settings, name)) is not None and Path(place).expanduser().exists()
+    }
+    return settings.model_copy(
+        update={name: str(Path(place).expanduser().absolute()) for name, place in places.items()}
+    )
+
+
+def _corpus_digest(settings: PretrainSettings) -> str:
+    corpus = Corpus.open(settings.corpus)
+    if not corpus.manifest["totals"]["pages"]:
+        raise UsageError(f"{settings.corpus}: holds no page to train on")
+    return corpus.digest
+
+
+def _tokenizer_digest(path_or_name: str) -> str:
+    """Hex sha256 of a local tokenizer's vocabulary file; of a hub name, the name itself."""
+    folder = Path(path_or_name)
+    for name in VOCABULARY_FILES:
+        if (folder / name).is_file():
+            return hashlib.sha256((folder / name).read_bytes()).hexdigest()
+    if folder.exists() or folder.is_absolute() or path_or_name.startswith(".") or path_or_name.count("/") > 1:
+        raise UsageError(
+            f"{path_or_name}: holds no tokenizer ({' or '.join(VOCABULARY_FILES)}); train one with "
+            "docformer tokenizer train, or give a hub name"
+        )
+    return path_or_name
+
+
+@contextmanager
+def _stop_on_signal(run: RunFolder) -> Iterator[None]:
+    """Turn the first SIGINT or SIGTERM into a request to the workers; the second has its usual effect."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    usual = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        name = signal.Signals(number).name
+        run.stop.write_text(name)
+        print(f"{name}: saving a checkpoint, then ending; once more to end at once", file=sys.stderr, flush=True)
+        for each in usual:
+            signal.signal(each, signal.SIG_DFL)
+
+    for number in usual:
+        signal.signal(number, ask)
+    try:
+        yield
+    finally:
+        for number, handler in usual.items():
+            signal.signal(number, handler)
+
+
+def _in_thread(work: Callable[[], None], watch: Watch) -> BaseException | None:
+    """Run `work` in a thread, so that this one stays free for signals and progress; returns what it raised."""
+    raised: list[BaseException] = []
+
+    def call() -> None:
+        try:
+            work()
+        except BaseException as error:
+            raised.append(error)
+
+    thread = threading.Thread(target=call, name="training", daemon=True)
+    thread.start()
+    while thread.is_alive():
+        thread.join(POLL_S)
+        watch.look()
+    return raised[0] if raised else None
+
+
+def _raise(run: RunFolder, failure: BaseException | None) -> None:
+    """Raise what ended the run without success: bad input as such, anything else as a failed job."""
+    again = f"; go on with: docformer pretrain --out {run.path} --resume" if newest_step(run) is not None else ""
+    errors = run.noted_since_launch("error")
+    if errors:
+        if errors[0]["usage"]:
+            raise UsageError(errors[0]["text"])
+        raise JobError(f"{errors[0]['text']} (traceback in {run.events}){again}")
+    lost = " ".join(str(failure).split())[:300] if failure else "the workers ended without a word"
+    raise JobError(f"training ended too early: {lost}{again}") from failure
