@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.geometry import estimate_skew, quantise
+from pipelines.geometry import deskew, estimate_skew, quantise
 from pipelines.grid import grid_cells
 from pipelines.lines import line_ids
 from pipelines.reading_order import reading_order
@@ -46,17 +46,18 @@ def label_page(
     Args:
         words: as read, in any order.
         boxes: float32 [N, 4] in points, origin at the page's top left.
-        width, height: of the page in points.
+        width: of the page in points.
+        height: of the page in points.
         confidence: float32 [N].
-        grid_rows, grid_columns, grid_anchor: of the token-to-grid labels.
+        grid_rows: of the token-to-grid labels.
+        grid_columns: of the token-to-grid labels.
+        grid_anchor: "top-left" or "centre" of the box.
     """
     clean, kept = _clean(words)
     boxes, confidence = boxes[kept], confidence[kept]
-    slope = estimate_skew(boxes)
-    lines = line_ids(boxes, slope)
-    deskewed = boxes.astype(np.float64)
-    deskewed[:, 1::2] -= slope * ((boxes[:, 0] + boxes[:, 2]) / 2)[:, None]
-    order = reading_order(deskewed.astype(np.float32), lines)
+    upright = deskew(boxes, estimate_skew(boxes))
+    lines = line_ids(upright)
+    order = reading_order(upright, lines)
     quantised = quantise(boxes[order], width, height)
     return LabelledPage(
         words=[clean[place] for place in order],

@@ -4,11 +4,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 MIN_GUTTER_HEIGHTS = 0.9  # a gutter between columns, in median word heights
+MIN_HEAD_GAP_HEIGHTS = 0.75  # white space under a running head and over a foot, in median word heights
 MIN_COLUMN_LINES = 4  # a block of fewer lines on a side is a row of cells, not a column
 MIN_COLUMN_WORDS_A_LINE = 2.5  # a column of text has several words in its lines; a column of a table few
 
 
-def reading_order(boxes: NDArray[np.float32], lines: NDArray[np.int32]) -> NDArray[np.int64]:
+def reading_order(boxes: NDArray[np.float64], lines: NDArray[np.int32]) -> NDArray[np.int64]:
     """Permutation [N] that puts words in reading order.
 
     Args:
@@ -19,8 +20,22 @@ def reading_order(boxes: NDArray[np.float32], lines: NDArray[np.int32]) -> NDArr
         return np.zeros(0, np.int64)
     height = float(np.median(boxes[:, 3] - boxes[:, 1]))
     out: list[NDArray[np.int64]] = []
-    _cut(np.arange(len(boxes)), boxes.astype(np.float64), lines, max(height, 1e-6), out)
+    for part in _head_body_foot(boxes, lines, height):
+        _cut(part, boxes, lines, max(height, 1e-6), out)
     return np.concatenate(out)
+
+
+def _head_body_foot(boxes: NDArray[np.float64], lines: NDArray[np.int32], height: float) -> list[NDArray[np.int64]]:
+    """The page's first and last line apart from the rest, where white space parts them: they belong to no column."""
+    body = np.arange(len(boxes))
+    head = foot = body[:0]
+    first = lines == lines.min()
+    if not first.all() and boxes[~first, 1].min() - boxes[first, 3].max() >= MIN_HEAD_GAP_HEIGHTS * height:
+        head, body = body[first], body[~first]
+    last = lines[body] == lines.max()
+    if not last.all() and boxes[body[last], 1].min() - boxes[body[~last], 3].max() >= MIN_HEAD_GAP_HEIGHTS * height:
+        foot, body = body[last], body[~last]
+    return [part for part in (head, body, foot) if len(part)]
 
 
 def _cut(

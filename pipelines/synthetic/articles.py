@@ -75,7 +75,7 @@ def _running_head(sheet: Sheet, style: Style, writer: Writer, number: int) -> fl
 
 def _body(writer: Writer, style: Style, width: float) -> Iterator[Line]:
     """Lines of sections without end."""
-    number = 0
+    number = figure = 0
     while True:
         for name in SECTIONS:
             number += 1
@@ -85,7 +85,9 @@ def _body(writer: Writer, style: Style, width: float) -> Iterator[Line]:
                 lines = wrap(text, style.family.regular, style.size, width, indent=10)
                 yield from [("first", lines[0]), *(("full", line) for line in lines[1:-1]), ("last", lines[-1])]
             if writer.rng.random() < 0.25:
-                yield "figure", writer.fill("Fig. {number}. {adjective} and {adjective} {things}.")
+                figure += 1
+                caption = writer.sentences(["{adjective} and {adjective} {things}."], 1)
+                yield "figure", f"Fig. {figure}. {caption}"
 
 
 def _column(
@@ -102,12 +104,13 @@ def _column(
     """Fill one column from baseline `y` down to `end`, ending with references in the last one."""
     family, size, leading = style.family, style.size, style.leading
     references = 9 if last else 0
+    start = y
     while y + references * leading <= end:
         kind, text = next(lines)
         if kind == "heading":
             if y + (references + 3) * leading > end:
                 break
-            y += leading
+            y += leading if y > start else 0.0
             sheet.text(x, y, text, family.bold, size)
         elif kind == "first":
             set_line(sheet, x + 10, y, text, family.regular, size, width - 10)
@@ -127,7 +130,8 @@ def _column(
         sheet.text(x, y, "References", family.bold, size)
         y += leading
         for number in range(1, 4):
-            text = writer.fill(f"[{number}] {{initials}} ({{year}}). {{subject}} and {{things}}.")
+            work = writer.sentences(["{subject} and {things}.", "{things} of {subject}."], 1)
+            text = writer.fill(f"[{number}] {{initials}} ({{year}}). {work}")
             for line in wrap(text, family.regular, size - 0.5, width)[:2]:
                 sheet.text(x, y, line, family.regular, size - 0.5)
                 y += leading

@@ -47,9 +47,10 @@ def generate(folder: Path, documents: int, seed: int, scans: float, hostile: int
 
 def _document(folder: Path, number: int, seed: int, scans: float) -> DocumentTruth:
     rng = random.Random(f"{seed} document {number}")
+    # Each kind once a round, in an order of the round's own: evenly spread scans must not fall on one kind for ever.
     names = list(KINDS)
-    # The extra step each round keeps evenly spread scans from falling on one kind for ever.
-    kind = names[(number + number // len(names)) % len(names)]
+    random.Random(f"{seed} round {number // len(names)}").shuffle(names)
+    kind = names[number % len(names)]
     sheets = KINDS[kind](rng)
     data, pages = pdf_bytes(sheets), [sheet.truth() for sheet in sheets]
     scanned = int((number + 1) * scans) - int(number * scans)

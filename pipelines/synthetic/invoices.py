@@ -3,6 +3,7 @@
 import random
 
 from pipelines.synthetic.cells import Table, TableLook, broken, draw_look, draw_table
+from pipelines.synthetic.fonts import text_width
 from pipelines.synthetic.marks import logo
 from pipelines.synthetic.phrases import NOTES
 from pipelines.synthetic.sheet import Sheet
@@ -37,12 +38,15 @@ def draw_invoice(rng: random.Random) -> list[Sheet]:
 def _head(sheet: Sheet, style: Style, writer: Writer) -> float:
     """The sender, with a logo or a bar on some pages; returns the baseline for what follows."""
     big = writer.rng.choice([16.0, 18.0, 22.0, 26.0])
-    y = style.margin + big
     title = writer.rng.choice(
         ["INVOICE", "Invoice", "TAX INVOICE", "Statement", "Order", "Credit note", "Pro forma invoice"]
     )
+    name = writer.fill("{company_stem}")
+    # Both in one line, with room for a logo.
+    big = min(big, (style.inner - 60) / text_width(name + title, style.family.bold, 1.0))
+    y = style.margin + big
     indent = logo(sheet, writer.rng, style.margin, style.margin, 1.6 * big, style.accent)
-    sheet.text(style.margin + indent, y, writer.fill("{company_stem}"), style.family.bold, big, colour=style.accent)
+    sheet.text(style.margin + indent, y, name, style.family.bold, big, colour=style.accent)
     sheet.text(style.right, y, title, style.family.bold, big * 0.9, "right")
     y += 0.6 * big + style.leading
     contact = [*writer.address(), f"Tel. {writer.phone()}", writer.email()]
@@ -127,8 +131,8 @@ def _sums(sheet: Sheet, style: Style, writer: Writer, y: float, subtotal: int) -
         sheet.text(style.right, y, money(value), style.family.regular, style.size, "right")
         y += style.leading
     total = sum(value for _, value in rows)
-    sheet.rule(label, y - style.size * 1.05, style.right, y - style.size * 1.05)
-    y += 0.4 * style.leading
+    y += 0.5 * style.leading
+    sheet.rule(label, y - style.size * 1.3, style.right, y - style.size * 1.3)
     name = writer.rng.choice(["Total", "Total due", "Balance due", "Amount payable", "TOTAL"])
     sheet.text(label, y, name, style.family.bold, style.size + 1)
     sheet.text(style.right, y, mark + money(total), style.family.bold, style.size + 1, "right")

@@ -57,7 +57,7 @@ SCIENCE = (
     "no {adjective} relation between {subject} and {subject} was found.",
     "costs fell by {percent} once the {things} had been {verb_past}.",
     "the survey of {year} lists {number} {adjective} {things}.",
-    "two {role}s {verb_past} the {things} without knowing the group.",
+    "two {things} were {verb_past} by a {role} without knowing the group.",
     "it remains open whether {method} can {verb} {adjective} {things}.",
 )
 

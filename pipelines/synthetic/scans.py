@@ -37,7 +37,7 @@ def scan(rng: random.Random, pdf: bytes, pages: Sequence[PageTruth], suffix: str
             pixmap = document[index].get_pixmap(dpi=dpi, colorspace=pymupdf.csGRAY, alpha=False)
             clean = Image.frombytes("L", (pixmap.width, pixmap.height), pixmap.samples)
             pictures.append(_damage(rng, clean, degrees))
-            truths.append(_turned(pages[index], degrees, (clean.width * 72 / dpi, clean.height * 72 / dpi)))
+            truths.append(turned(pages[index], degrees, (clean.width * 72 / dpi, clean.height * 72 / dpi)))
     return _file(pictures, truths, suffix, dpi, rng.randint(40, 85)), truths
 
 
@@ -61,14 +61,20 @@ def _damage(rng: random.Random, picture: Image.Image, degrees: float) -> Image.I
     return Image.fromarray(np.clip(grey, 0, 255).astype(np.uint8))
 
 
-def _turned(page: PageTruth, degrees: float, size: tuple[float, float]) -> PageTruth:
-    """Boxes around the words after a clockwise turn about the page's centre, cut at the page's edge."""
+def turned(page: PageTruth, degrees: float, size: tuple[float, float]) -> PageTruth:
+    """The page's truth after a clockwise turn about its centre: boxes around the words, cut at the page's edge.
+
+    Args:
+        page: before the turn.
+        degrees: of the turn.
+        size: width and height of the page's picture in points.
+    """
     slope = math.tan(math.radians(degrees))
     cos, sin = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
     centre = np.array([page.width / 2, page.height / 2])
     corners = page.boxes.astype(np.float64)[:, [[0, 1], [2, 1], [2, 3], [0, 3]]] - centre
-    turned = corners @ np.array([[cos, sin], [-sin, cos]]) + centre
-    boxes = np.concatenate([turned.min(axis=1), turned.max(axis=1)], axis=1)
+    corners = corners @ np.array([[cos, sin], [-sin, cos]]) + centre
+    boxes = np.concatenate([corners.min(axis=1), corners.max(axis=1)], axis=1)
     limit = np.array([*size, *size])
     clipped: NDArray[np.float32] = np.clip(boxes, 0, limit).astype(np.float32)
     return replace(page, width=size[0], height=size[1], rotation=0, skew=slope, boxes=clipped)

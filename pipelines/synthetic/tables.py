@@ -13,7 +13,7 @@ from pipelines.synthetic.writer import Writer, money
 
 
 def draw_tables(rng: random.Random) -> list[Sheet]:
-    """One page with a title, a few sentences and one to three tables, as many as it holds."""
+    """One page with a title, a few sentences and one to four tables, as many as it holds."""
     writer = Writer(rng)
     style = draw_style(rng, landscape=0.35)
     sheet = style.sheet()
@@ -22,16 +22,16 @@ def draw_tables(rng: random.Random) -> list[Sheet]:
     sheet.text(style.margin, y, writer.fill("{company}"), family.bold, 15, colour=style.accent)
     sheet.text(style.right, y, writer.date(), family.italic, size, "right")
     y += 2 * style.leading
-    for number in range(1, 4):
+    for number in range(1, 5):
         rows = rng.randint(4, 22)
         title, table = rng.choice(SUBJECTS)(writer, rows)
         look = draw_look(rng, family, min(size, 9.0), style.accent)
-        need = row_height(look) * (len(table.rows) + len(table.totals) + 1) + 7 * style.leading
-        if number > 1 and y + need > style.bottom:
-            break
         fits = int((style.bottom - y - 9 * style.leading) / row_height(look))
+        if fits < 4:
+            break
         if len(table.rows) > fits:
-            title, table = rng.choice((_stock, _timetable))(writer, max(2, fits))
+            # The figures must add up, so a table that is too long is made anew rather than cut.
+            title, table = rng.choice((_stock, _timetable, _statement))(writer, fits)
         sheet.text(style.margin, y, f"Table {number}. {title}", family.bold, size)
         y += style.leading
         if rng.random() < 0.6:
