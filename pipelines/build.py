@@ -1,11 +1,13 @@
 """`corpus build`: sources to a corpus, as two Ray Data jobs: an inventory of documents, then their pages.
 
-Each item of the second job is one shard's work; a worker writes that shard whole and returns a small record, so pictures
-never travel between processes. A shard's name follows from its work alone: a retried task writes the same file again, and
-`--resume` skips the shards that are there.
+Each item of the second job is one shard's work; a worker writes that shard whole and returns a small record, so
+pictures never travel between processes. A shard's name follows from its work alone: a retried task writes the same file
+again, and `--resume` skips the shards that are there.
 """
 
 import json
+import logging
+import os
 import shutil
 import time
 from collections.abc import Iterator
@@ -72,6 +74,7 @@ def build(
     started = time.monotonic()
     out = out.absolute()
     files = find_files(sources)
+    _check_engine(settings)
     _prepare(out, settings, resume, overwrite, sources)
     _start_ray()
     records = _inventory(files, settings)
@@ -117,6 +120,18 @@ def build(
     )
 
 
+def _check_engine(settings: CorpusSettings) -> None:
+    """Load the OCR engine once before anything is written: a missing package or weights are the user's to bring."""
+    maker = PageMaker(settings)
+    try:
+        if maker.engine is not None:
+            maker.engine.load()
+    except DropError as error:
+        raise UsageError(f"OCR engine {settings.ocr} cannot be loaded ({error}); use another --ocr") from None
+    finally:
+        maker.close()
+
+
 def _prepare(out: Path, settings: CorpusSettings, resume: bool, overwrite: bool, sources: list[str]) -> None:
     """Make `out` ready for this build, or refuse before anything is touched."""
     if out.exists() and not out.is_dir():
@@ -156,9 +171,14 @@ def _refuse_other_settings(out: Path, wanted: dict[str, Any]) -> None:
 
 def _start_ray() -> None:
     import ray
+    import ray.data
 
     if not ray.is_initialized():
-        ray.init(include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+        # A cluster only where the environment names one: never another user's that happens to run on this machine.
+        address = os.environ.get("RAY_ADDRESS", "local")
+        local = {"include_dashboard": False} if address == "local" else {}
+        ray.init(address=address, log_to_driver=False, logging_level="ERROR", **local)
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     # A stage emits an error as a row; whatever still ends a task ends the build, and nothing is dropped.
@@ -217,7 +237,7 @@ def _run_jobs(jobs: list[Record], out: Path, settings: CorpusSettings) -> int:
         for result in _stream([json.dumps(job) for job in jobs], work, settings.workers):
             quarantined += int(result["dropped"])
             progress.advance(int(result["taken"]) + int(result["dropped"]), f"{quarantined} quarantined")
-    return total
+    return int(total)
 
 
 @lru_cache(maxsize=1)

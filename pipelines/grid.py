@@ -11,7 +11,8 @@ def grid_cells(boxes: NDArray[np.uint16], rows: int, columns: int, anchor: str) 
 
     Args:
         boxes: [N, 4] x0, y0, x1, y1 in 0..1000 of the page.
-        rows, columns: of the grid; rows x columns <= 256.
+        rows: of the grid.
+        columns: of the grid; rows x columns <= 256.
         anchor: "top-left" or "centre" of the box.
     """
     box = boxes.astype(np.int64)
@@ -22,4 +23,5 @@ def grid_cells(boxes: NDArray[np.uint16], rows: int, columns: int, anchor: str) 
         x, y, scale = box[:, 0], box[:, 1], 1000
     column = np.minimum(x * columns // scale, columns - 1)
     row = np.minimum(y * rows // scale, rows - 1)
-    return (row * columns + column).astype(np.uint8)
+    cells: NDArray[np.uint8] = (row * columns + column).astype(np.uint8)
+    return cells

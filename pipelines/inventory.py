@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from pipelines.isolation import PageReader
+from pipelines.isolation import PageReader, twice
 from pipelines.quarantine import DropError, Reason
 from pipelines.sources.local import SourceFile
 from pipelines.sources.sniff import sniff
@@ -31,13 +31,13 @@ def inspect(file: SourceFile, reader: PageReader) -> Record:
     if not kind:
         return record
     try:
-        return record | {"pages": reader.open(data, kind)}
+        return record | {"pages": twice(lambda: reader.open(data, kind))}
     except DropError as error:
         return record | {"reason": str(error.reason), "detail": error.detail}
 
 
 def distinct(records: Iterable[Record]) -> tuple[list[Record], dict[str, list[str]], int]:
-    """The documents, each content once under its first uri; the further uris of each; how many files are no document."""
+    """The documents, each content once under its first uri; the further uris of each; how many files are none."""
     documents: dict[str, Record] = {}
     duplicates: dict[str, list[str]] = {}
     others = 0

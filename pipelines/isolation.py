@@ -1,20 +1,17 @@
-"""Untrusted documents are read in a child process with limits; a crash, hang or bomb costs one page or document only."""
+"""Untrusted documents are read in a child process with limits; a crash, hang or bomb costs one page or document."""
 
-import os
-import signal
-import subprocess
-import sys
-import time
-from collections.abc import Sequence
-from typing import Any, Self
+from collections.abc import Callable, Sequence
+from typing import Any, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from pipelines.frames import FrameError, pack, read_frame, write_all
+from pipelines.child import Child
 from pipelines.page import PageContent
 from pipelines.quarantine import DropError, Reason
+
+Value = TypeVar("Value")
 
 
 class ReaderLimits(BaseModel):
@@ -23,6 +20,7 @@ class ReaderLimits(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     page_timeout_s: float = Field(30.0, gt=0, description="wall time for one page or for opening a document, seconds")
+    ocr_timeout_s: float = Field(180.0, gt=0, description="wall time for reading one page by OCR, seconds")
     memory_bytes: int = Field(4 << 30, ge=1 << 28, description="address space of the reading child, bytes")
     max_pages: int = Field(10_000, ge=1, description="pages of one document")
     max_side: float = Field(20_000.0, gt=0, description="longest side of a page, points")
@@ -42,8 +40,7 @@ class PageReader:
 
     def __init__(self, limits: ReaderLimits, image_long_side: int, jpeg_quality: int) -> None:
         self.limits, self.long_side, self.quality = limits, image_long_side, jpeg_quality
-        self._child: subprocess.Popen[bytes] | None = None
-        self._answers = -1
+        self._child = Child("pipelines.reader", limits.memory_bytes)
         self._opened = 0
         self._document: tuple[bytes, str, tuple[str, ...]] | None = None
         self._held = False  # whether the child holds `_document` open
@@ -65,9 +62,9 @@ class PageReader:
     def _open(self) -> int:
         assert self._document is not None
         data, kind, passwords = self._document
-        self._opened += 1
+        self._opened = self._opened + 1 if self._child.pid is not None else 1
         request = {"do": "open", "kind": kind, "passwords": passwords, "limits": self.limits.model_dump()}
-        header, _ = self._ask(request, data)
+        header, _ = self._child.ask(request, data, self.limits.page_timeout_s)
         self._held = True
         return int(header["pages"])
 
@@ -102,61 +99,19 @@ class PageReader:
         return np.frombuffer(body, np.uint8).reshape(int(header["height"]), int(header["width"]), 3)
 
     def _ask_page(self, request: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
-        if not self._held:  # the child was replaced since
+        if not self._held or self._child.pid is None:  # the child was replaced since
             self._open()
-        return self._ask(request)
+        return self._child.ask(request, b"", self.limits.page_timeout_s)
 
-    def _ask(self, request: dict[str, Any], payload: bytes = b"") -> tuple[dict[str, Any], bytes]:
-        child = self._start()
-        assert child.stdin is not None
-        started = time.monotonic()
-        try:
-            write_all(child.stdin.fileno(), pack(request, payload))
-            header, body = read_frame(self._answers, started + self.limits.page_timeout_s)
-        except TimeoutError:
-            self.close()
-            raise DropError(Reason.TIMEOUT, f"over {self.limits.page_timeout_s:g} s") from None
-        except (FrameError, ValueError) as error:
-            code = self._death(child)
-            self.close()
-            raise DropError(Reason.CRASHED, f"the reading child ended ({code or error})") from None
-        if "reason" in header:
-            raise DropError(Reason(header["reason"]), str(header["detail"]))
-        return header, body
-
-    @staticmethod
-    def _death(child: subprocess.Popen[bytes]) -> str:
-        try:
-            code = child.wait(timeout=2)
-        except subprocess.TimeoutExpired:
-            return ""
-        return signal.Signals(-code).name if code < 0 else f"exit {code}"
-
-    def _start(self) -> subprocess.Popen[bytes]:
-        if self._child is not None:
-            return self._child
-        read_end, write_end = os.pipe()
-        self._child = subprocess.Popen(
-            [sys.executable, "-m", "pipelines.reader", str(write_end), str(os.getpid()), str(self.limits.memory_bytes)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            pass_fds=(write_end,),
-        )
-        os.close(write_end)
-        self._answers, self._opened = read_end, 0
-        return self._child
+    @property
+    def child_pid(self) -> int | None:
+        """Process id of the reading child, None while there is none."""
+        return self._child.pid
 
     def close(self) -> None:
         """End the child; the next request starts a new one."""
-        child, self._child, self._held = self._child, None, False
-        if child is None:
-            return
-        os.close(self._answers)
-        assert child.stdin is not None
-        child.stdin.close()
-        child.kill()
-        child.wait()
+        self._held = False
+        self._child.close()
 
     def __enter__(self) -> Self:
         return self
@@ -164,5 +119,12 @@ class PageReader:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def __del__(self) -> None:
-        self.close()
+
+def twice(work: Callable[[], Value]) -> Value:
+    """`work`, once more after a timeout, alone: a busy machine is not a bad page."""
+    try:
+        return work()
+    except DropError as error:
+        if error.reason != Reason.TIMEOUT:
+            raise
+        return work()

@@ -1,28 +1,25 @@
-"""The child process that touches untrusted documents: opens, extracts words, draws pages (PyMuPDF). `python -m pipelines.reader`.
+"""The child process that touches untrusted documents: opens, extracts words, draws pages (PyMuPDF).
 
-Reads request frames on standard input, answers on the file descriptor given as its argument. It sets its own limits on
-address space, dies with its parent, and imports nothing heavy. Requests: open, read, raster.
+Started as `python -m pipelines.reader`; imports nothing heavy, so that a dead child is soon replaced.
+Requests: open, read, raster.
 """
 
-import ctypes
 import io
-import os
-import resource
-import signal
-import sys
 from typing import Any
 
 import numpy as np
 import pymupdf
 from PIL import Image
+from pymupdf import mupdf
 
-from pipelines.frames import FrameError, pack, read_frame, write_all
 from pipelines.quarantine import DropError, Reason
+from pipelines.served import serve, take_limits
 from pipelines.trust import trust_text_layer
 
-PR_SET_PDEATHSIG = 1
 Image.MAX_IMAGE_PIXELS = 300_000_000
-EXTRACT = pymupdf.TEXT_PRESERVE_LIGATURES | pymupdf.TEXT_MEDIABOX_CLIP | pymupdf.TEXT_CID_FOR_UNKNOWN_UNICODE
+# Ligatures come as their letters, as OCR reads them. A glyph that the font maps to nothing comes as U+FFFD: its code in
+# the font would look like a letter and is none.
+EXTRACT = pymupdf.TEXT_MEDIABOX_CLIP
 
 
 class Document:
@@ -31,23 +28,25 @@ class Document:
     def __init__(self, data: bytes, kind: str, passwords: list[str], limits: dict[str, Any]) -> None:
         self.limits = limits
         try:
-            self.pdf = pymupdf.open(stream=data, filetype="pdf" if kind == "pdf" else kind)
+            self.pdf = pymupdf.open(stream=data, filetype=kind)
+            locked = self.pdf.needs_pass and not any(self.pdf.authenticate(word) for word in ["", *passwords])
+            self.pages = 0 if locked else self.pdf.page_count
         except Exception as error:
-            raise DropError(Reason.BROKEN, str(error)) from None
-        if self.pdf.needs_pass and not any(self.pdf.authenticate(word) for word in ["", *passwords]):
+            raise drop(Reason.BROKEN, error) from None
+        if locked:
             raise DropError(Reason.ENCRYPTED, "needs a password")
-        self.pages = self.pdf.page_count
         if self.pages <= 0:
             raise DropError(Reason.NO_PAGES, "opens, but has no page")
         if self.pages > limits["max_pages"]:
             raise DropError(Reason.TOO_LARGE, f"{self.pages} pages, limit {limits['max_pages']}")
 
     def page(self, index: int) -> Any:
+        """PyMuPDF's page, of a size within the limits."""
         try:
             page = self.pdf[index]
             width, height = page.rect.width, page.rect.height
         except Exception as error:
-            raise DropError(Reason.PAGE_BROKEN, str(error)) from None
+            raise drop(Reason.PAGE_BROKEN, error) from None
         if (
             not (1 <= width < float("inf") and 1 <= height < float("inf"))
             or max(width, height) > self.limits["max_side"]
@@ -56,41 +55,40 @@ class Document:
         return page
 
     def draw(self, page: Any, scale: float) -> Any:
+        """The page as an RGB pixmap, `scale` pixels a point."""
         try:
             return page.get_pixmap(matrix=pymupdf.Matrix(scale, scale), alpha=False, colorspace=pymupdf.csRGB)
         except Exception as error:
-            raise DropError(Reason.PAGE_BROKEN, str(error)) from None
+            raise drop(Reason.PAGE_BROKEN, error) from None
 
     def read(self, index: int, long_side: int, quality: int) -> tuple[dict[str, Any], bytes]:
         """Words, boxes and picture of one page."""
         page = self.page(index)
         width, height = page.rect.width, page.rect.height
         try:
-            found = page.get_text("words", flags=EXTRACT)
+            found = text_words(page)
         except Exception as error:
-            raise DropError(Reason.PAGE_BROKEN, str(error)) from None
-        words, boxes = [], []
-        for x0, y0, x1, y1, word, *_ in found:
-            # A word whose centre is off the page is not seen on it.
-            if 0 <= (x0 + x1) / 2 <= width and 0 <= (y0 + y1) / 2 <= height:
-                words.append(word)
-                boxes.append((max(x0, 0), max(y0, 0), min(x1, width), min(y1, height)))
+            raise drop(Reason.PAGE_BROKEN, error) from None
+        # A word whose centre is off the page is not seen on it.
+        seen = [word for word in found if 0 <= word[0] + word[2] <= 2 * width and 0 <= word[1] + word[3] <= 2 * height]
+        words = [word[4].encode("utf-8", "replace").decode() for word in seen]
+        boxes = np.asarray([word[:4] for word in seen], "<f4").reshape(-1, 4)
+        boxes = np.clip(boxes, 0, np.array([width, height, width, height], "<f4"))
         pixmap = self.draw(page, long_side / max(width, height))
         picture = Image.frombuffer("RGB", (pixmap.width, pixmap.height), pixmap.samples, "raw", "RGB", pixmap.stride, 1)
         out = io.BytesIO()
         picture.save(out, "JPEG", quality=quality)
-        array = np.asarray(boxes, "<f4").reshape(-1, 4)
-        trusted, detail = trust_text_layer(words, array, picture, width, height)
+        trusted, detail = trust_text_layer(words, boxes, picture, width, height)
         header = {
             "width": width,
             "height": height,
-            "words": [word.encode("utf-8", "replace").decode() for word in words],
+            "words": words,
             "image_width": pixmap.width,
             "image_height": pixmap.height,
             "trusted": trusted,
             "detail": detail,
         }
-        return header, array.tobytes() + out.getvalue()
+        return header, boxes.tobytes() + out.getvalue()
 
     def raster(self, index: int, dpi: float, max_pixels: int) -> tuple[dict[str, Any], bytes]:
         """The page as RGB bytes for OCR, at `dpi` or as much as `max_pixels` allow."""
@@ -100,49 +98,50 @@ class Document:
         return {"width": pixmap.width, "height": pixmap.height}, bytes(pixmap.samples)
 
 
-def serve(answers: int) -> None:
-    """Answer requests until the parent goes away."""
-    document: Document | None = None
-    limits: dict[str, Any] = {}
-    while True:
-        try:
-            request, payload = read_frame(0)
-        except FrameError:
-            return
-        try:
-            header, body = {}, b""
-            if request["do"] == "open":
-                limits, document = request["limits"], None
-                document = Document(payload, request["kind"], request["passwords"], limits)
-                header = {"pages": document.pages}
-            elif document is None:
-                raise DropError(Reason.INTERNAL, "no document is open")
-            elif request["do"] == "read":
-                header, body = document.read(request["page"], request["long_side"], request["quality"])
-            else:
-                header, body = document.raster(request["page"], request["dpi"], request["max_pixels"])
-        except DropError as error:
-            header, body = {"reason": error.reason, "detail": error.detail}, b""
-        except MemoryError:
-            header, body = {"reason": Reason.MEMORY_LIMIT, "detail": "out of its address space"}, b""
-        except Exception as error:  # whatever a hostile file provokes costs this page only
-            header, body = {"reason": Reason.PAGE_BROKEN, "detail": f"{type(error).__name__}: {error}"}, b""
+def text_words(page: Any) -> Any:
+    """PyMuPDF's words of a page, form fields and annotations included, in the frame of the page as it is shown.
+
+    `page.get_text` would take the rotation away first, and with it the frame that the picture has.
+    """
+    found = mupdf.FzStextPage(mupdf.fz_bound_page(page.this))
+    device = mupdf.fz_new_stext_device(found, mupdf.FzStextOptions(EXTRACT))
+    mupdf.fz_run_page(page.this, device, mupdf.FzMatrix(), mupdf.FzCookie())
+    mupdf.fz_close_device(device)
+    return pymupdf.TextPage(found).extractWORDS()
+
+
+def drop(reason: Reason, error: Exception) -> DropError:
+    """Why the PDF library failed: what it says, or that it ran into the limit on memory."""
+    text = str(error)
+    return DropError(Reason.MEMORY_LIMIT if "malloc" in text or "calloc" in text else reason, text)
+
+
+class Reader:
+    """Answers requests about the document that is open."""
+
+    def __init__(self) -> None:
+        self._document: Document | None = None
+
+    def answer(self, request: dict[str, Any], payload: bytes) -> tuple[dict[str, Any], Any]:
+        """Header and payload of the answer to open, read or raster; raises DropError."""
+        if request["do"] == "open":
+            self._document = None  # the one before is freed first
+            self._document = Document(payload, request["kind"], request["passwords"], request["limits"])
+            return {"pages": self._document.pages}, b""
+        if self._document is None:
+            raise DropError(Reason.INTERNAL, "no document is open")
         pymupdf.TOOLS.reset_mupdf_warnings()
-        write_all(answers, pack(header, body))
+        if request["do"] == "read":
+            return self._document.read(request["page"], request["long_side"], request["quality"])
+        return self._document.raster(request["page"], request["dpi"], request["max_pixels"])
 
 
 def main() -> None:
-    """Set limits, then serve."""
-    answers, parent, memory = int(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
-        os._exit(1)
-    resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """Take the limits, then serve."""
+    answers = take_limits()
     pymupdf.TOOLS.mupdf_display_errors(False)
     pymupdf.TOOLS.mupdf_display_warnings(False)
-    serve(answers)
+    serve(answers, Reader().answer, Reason.PAGE_BROKEN)
 
 
 if __name__ == "__main__":

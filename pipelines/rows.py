@@ -4,29 +4,33 @@ import hashlib
 import shlex
 import time
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from pipelines.isolation import PageReader
+from pipelines.isolation import PageReader, twice
 from pipelines.labels import label_page
-from pipelines.ocr import OcrEngine, engine
+from pipelines.ocr.isolated import IsolatedEngine
 from pipelines.page import PageContent
 from pipelines.quarantine import DropError, Reason
 from pipelines.schema import page_id
 from pipelines.settings import CorpusSettings, versions
 
 Row = dict[str, Any]
+TEXT_LAYER = "text-layer"
 
 
 class PageMaker:
-    """Turns pages into rows in one worker process; holds its reading child and, once needed, its OCR engine."""
+    """Turns pages into rows in one worker process; holds its reading child and, once needed, its OCR child."""
 
     def __init__(self, settings: CorpusSettings) -> None:
         self.settings = settings
         self.fingerprint = settings.fingerprint()
         self.reader = PageReader(settings.limits, settings.image_long_side, settings.jpeg_quality)
-        self._engine: OcrEngine | None = None
+        self.engine: IsolatedEngine | None = None
+        if settings.ocr != TEXT_LAYER:
+            self.engine = IsolatedEngine(settings.ocr, settings.engine_options(), settings.limits.ocr_timeout_s)
 
     def rows(self, unit: Mapping[str, Any]) -> tuple[list[Row], list[Row]]:
         """Page rows and quarantine rows of a unit; every one of its pages is in exactly one of the two."""
@@ -38,7 +42,7 @@ class PageMaker:
                 data = file.read()
             if hashlib.sha256(data).hexdigest() != unit["doc_id"]:
                 raise DropError(Reason.UNREADABLE, "the file changed while the corpus was built")
-            self.reader.open(data, unit["kind"])
+            twice(lambda: self.reader.open(data, unit["kind"]))
         except (OSError, DropError) as error:
             drop = error if isinstance(error, DropError) else DropError(Reason.UNREADABLE, str(error))
             spent = time.monotonic() - started
@@ -48,23 +52,16 @@ class PageMaker:
             try:
                 taken.append(self._row(unit, page))
             except DropError as error:
-                dropped.append(quarantine_row(unit, page, "read", error, time.monotonic() - started))
+                dropped.append(quarantine_row(unit, page, error.stage, error, time.monotonic() - started))
             except Exception as error:  # an error of ours costs one page, is on record, and not the build
                 drop = DropError(Reason.INTERNAL, f"{type(error).__name__}: {error}")
-                dropped.append(quarantine_row(unit, page, "read", drop, time.monotonic() - started))
+                dropped.append(quarantine_row(unit, page, "label", drop, time.monotonic() - started))
         return taken, dropped
 
     def _row(self, unit: Mapping[str, Any], page: int) -> Row:
         settings = self.settings
-        try:
-            content = self.reader.read(page)
-        except DropError as error:
-            if error.reason != Reason.TIMEOUT:
-                raise
-            content = self.reader.read(page)  # once more, alone: a busy machine is not a bad page
+        content = twice(lambda: self.reader.read(page))
         words, boxes, confidence, text_source, version = self._words(content, page)
-        if text_source != "text-layer" and len(words) and float(confidence.mean()) < settings.min_ocr_confidence:
-            raise DropError(Reason.POOR_OCR, f"mean confidence {confidence.mean():.2f} of {len(words)} words")
         labelled = label_page(
             words,
             boxes,
@@ -76,7 +73,7 @@ class PageMaker:
             settings.grid_anchor,
         )
         if len(labelled.words) < settings.min_words:
-            raise DropError(Reason.NO_TEXT, content.trust_detail or f"{len(labelled.words)} words")
+            raise DropError(Reason.NO_TEXT, f"{len(labelled.words)} words, at least {settings.min_words} are wanted")
         return {
             "page_id": page_id(unit["doc_id"], page),
             "doc_id": unit["doc_id"],
@@ -102,18 +99,29 @@ class PageMaker:
 
     def _words(self, content: PageContent, page: int) -> tuple[list[str], Any, Any, str, str]:
         choice = self.settings.ocr
-        if choice == "text-layer" or (choice == "auto" and content.text_layer_trusted):
+        if self.engine is None or (choice == "auto" and content.text_layer_trusted):
+            if content.words and not content.text_layer_trusted:
+                raise DropError(Reason.UNTRUSTED_TEXT, content.trust_detail)
             ones = np.ones(len(content.words), np.float32)
-            return content.words, content.boxes, ones, "text-layer", f"pymupdf {versions()['pymupdf']}"
-        if self._engine is None:
-            self._engine = engine(choice)
-        read = self._engine.read(self.reader.read_raster(page, self.settings.ocr_dpi))
+            return content.words, content.boxes, ones, TEXT_LAYER, f"pymupdf {versions()['pymupdf']}"
+        try:
+            picture = twice(lambda: self.reader.read_raster(page, self.settings.ocr_dpi))
+            read = twice(partial(self.engine.read, picture))
+            if len(read.words) and float(read.confidence.mean()) < self.settings.min_ocr_confidence:
+                raise DropError(
+                    Reason.POOR_OCR, f"mean confidence {read.confidence.mean():.2f} of {len(read.words)} words"
+                )
+        except DropError as error:
+            error.stage = "ocr"
+            raise
         size = np.array([content.width, content.height] * 2, np.float32)
-        return read.words, read.boxes * size, read.confidence, self._engine.name, self._engine.version
+        return read.words, read.boxes * size, read.confidence, self.engine.name, self.engine.version
 
     def close(self) -> None:
-        """End the reading child."""
+        """End the children."""
         self.reader.close()
+        if self.engine is not None:
+            self.engine.close()
 
 
 def source_of(document: Mapping[str, Any]) -> Row:

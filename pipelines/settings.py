@@ -10,7 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from pipelines.grid import MAX_CELLS
 from pipelines.isolation import ReaderLimits
+from pipelines.ocr.doctr import weights_file
 from pipelines.schema import SCHEMA_VERSION
+from pipelines.shards import file_sha256
 
 # Settings that change how fast or within which limits a build runs, not what a row holds.
 NOT_IN_FINGERPRINT = frozenset({"workers", "shard_pages", "limits", "password_file"})
@@ -23,12 +25,17 @@ class CorpusSettings(BaseModel):
 
     ocr: Literal["auto", "text-layer", "rapidocr", "doctr", "tesseract"] = Field(
         "auto",
-        description="engine that reads pages: auto takes a text layer that proves trustworthy, else the best OCR engine; "
-        "text-layer never runs OCR; an engine's name reads every page with it",
+        description="engine that reads pages: auto takes a text layer that proves trustworthy, else the best OCR "
+        "engine; text-layer never runs OCR; an engine's name reads every page with it",
     )
     ocr_dpi: int = Field(200, ge=50, le=600, description="resolution at which a page is drawn for OCR, dots an inch")
     min_ocr_confidence: float = Field(
         0.5, ge=0, le=1, description="mean word confidence below which a page read by OCR is quarantined, 0..1"
+    )
+    doctr_detection: str = Field("fast_base", description="docTR's detection network, for ocr doctr")
+    doctr_recognition: str = Field("crnn_vgg16_bn", description="docTR's recognition network, for ocr doctr")
+    doctr_weights: str = Field(
+        "", description="folder with the weights of both as NAME.pt; empty: docTR's own, from its cache or its download"
     )
     image_long_side: int = Field(768, ge=64, le=4096, description="long side of the stored page picture, pixels")
     jpeg_quality: int = Field(80, ge=1, le=95, description="quality of the stored page picture, 1..95")
@@ -51,9 +58,24 @@ class CorpusSettings(BaseModel):
             )
         return self
 
+    def engine_options(self) -> dict[str, str]:
+        """Arguments of the OCR engine's constructor."""
+        if self.ocr != "doctr":
+            return {}
+        return {
+            "detection": self.doctr_detection,
+            "recognition": self.doctr_recognition,
+            "weights": self.doctr_weights,
+        }
+
     def row_settings(self) -> dict[str, object]:
         """The settings and versions that can change a row, as plain JSON values."""
         chosen = {name: value for name, value in self.model_dump(mode="json").items() if name not in NOT_IN_FINGERPRINT}
+        if self.ocr != "doctr":
+            chosen = {name: value for name, value in chosen.items() if not name.startswith("doctr_")}
+        elif self.doctr_weights:  # what the files hold counts, not where they are
+            files = (weights_file(self.doctr_weights, name) for name in (self.doctr_detection, self.doctr_recognition))
+            chosen["doctr_weights"] = [file_sha256(file) if file.is_file() else "" for file in files]
         return {**chosen, "schema_version": SCHEMA_VERSION, "versions": versions()}
 
     def fingerprint(self) -> str:

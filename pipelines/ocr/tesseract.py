@@ -1,15 +1,11 @@
 """Tesseract in this process (tesserocr bundles the library; the English model comes from a package)."""
 
-import os
 from importlib import metadata
 
 import numpy as np
 from PIL import Image
 
 from pipelines.ocr.engine import OcrPage, Picture
-
-# One thread a worker: the pool of workers is the parallelism, and Tesseract's own threads only get in its way.
-os.environ.setdefault("OMP_THREAD_LIMIT", "1")
 
 
 def model_folder() -> str:

@@ -45,8 +45,9 @@ def find_files(sources: list[str]) -> list[SourceFile]:
         elif path.is_file():
             root, files = path.parent, [path]
         elif glob.has_magic(source):
-            root = Path(glob.escape(source)).parent if not Path(source).parent.exists() else Path(source).parent
-            files = [Path(match) for match in glob.glob(str(path), recursive=True) if Path(match).is_file()]
+            plain = next(place for place, part in enumerate(path.parts) if glob.has_magic(part))
+            root = Path(*path.parts[:plain])
+            files = [file for file in root.glob("/".join(path.parts[plain:])) if file.is_file()]
         else:
             raise UsageError(f"{source}: no such file or folder; give a folder, a glob or a file of documents")
         if not files:
