@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Iterator
+from itertools import chain
 
 from pipelines.synthetic.flow import paragraph, set_line, wrap
 from pipelines.synthetic.marks import bar_chart, line_chart
@@ -25,7 +26,7 @@ def draw_article(rng: random.Random) -> list[Sheet]:
     style = draw_style(rng, small_pages=False, rotated=0.05, leading=1.58 if staggered else 1.2)
     pages = rng.choices([1, 2, 3], [5, 3, 2])[0]
     width = (style.inner - GUTTER) / 2
-    lines = _body(writer, style, width)
+    lines: Iterator[Line] = _body(writer, style, width)
     sheets = []
     for number in range(1, pages + 1):
         sheet = style.sheet()
@@ -36,7 +37,8 @@ def draw_article(rng: random.Random) -> list[Sheet]:
             end = style.bottom
             if number == pages and column:
                 end = start + (style.bottom - start) * rng.uniform(0.45, 1.0)
-            _column(sheet, style, writer, x, start, end, width, lines, last=number == pages and column == 1)
+            left = _column(sheet, style, writer, x, start, end, width, lines, last=number == pages and column == 1)
+            lines = chain(left, lines)
         sheet.text(style.width / 2, style.height - 22, str(number), style.family.regular, 8, "centre")
         sheets.append(sheet)
     return sheets
@@ -100,15 +102,20 @@ def _column(
     width: float,
     lines: Iterator[Line],
     last: bool,
-) -> None:
-    """Fill one column from baseline `y` down to `end`, ending with references in the last one."""
+) -> list[Line]:
+    """Fill one column from baseline `y` down to `end`, ending with references in the last one.
+
+    Returns:
+        The heading that is left for the next column, if any.
+    """
     family, size, leading = style.family, style.size, style.leading
     references = 9 if last else 0
-    start = y
+    start, left = y, list[Line]()
     while y + references * leading <= end:
         kind, text = next(lines)
         if kind == "heading":
             if y + (references + 3) * leading > end:
+                left = [(kind, text)]
                 break
             y += leading if y > start else 0.0
             sheet.text(x, y, text, family.bold, size)
@@ -124,6 +131,8 @@ def _column(
             y += (FIGURE_LINES - 1) * leading
             sheet.text(x, y, text, family.italic, size - 0.5)
             y += leading
+        else:  # no room for the figure
+            continue
         y += leading
     if last:
         y += leading
@@ -135,3 +144,4 @@ def _column(
             for line in wrap(text, family.regular, size - 0.5, width)[:2]:
                 sheet.text(x, y, line, family.regular, size - 0.5)
                 y += leading
+    return left

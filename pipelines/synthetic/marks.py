@@ -31,12 +31,14 @@ def circle(sheet: Sheet, x: float, y: float, radius: float, weight: float, colou
 
 def signature(sheet: Sheet, rng: random.Random, x: float, baseline: float, width: float) -> None:
     """A scribble that could be a name."""
-    phase, speed = rng.uniform(0, 6), rng.uniform(5, 9)
+    phase, speed, slant = rng.uniform(0, 6), rng.uniform(3, 11), rng.uniform(3, 9)
+    loops, tall = rng.uniform(3, 7), rng.uniform(5, 11)
+    width *= rng.uniform(0.6, 1.1)
     points = []
-    for step in range(60):
-        t = step / 59
-        swing = 9 * math.sin(speed * 6 * t + phase) * (1 - 0.7 * t)
-        points.append((x + width * t + 6 * math.cos(speed * 5 * t), baseline - 6 - swing))
+    for step in range(90):
+        t = step / 89
+        swing = tall * math.sin(speed * 6 * t + phase) * (1 - 0.7 * t)
+        points.append((x + width * t + slant * math.cos(speed * loops * t), baseline - 6 - swing))
     sheet.curve(points, 0.9, (0.1, 0.1, 0.35))
 
 

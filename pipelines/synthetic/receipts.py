@@ -96,7 +96,7 @@ class _Strip:
 
     def payment(self, total: int, count: int) -> None:
         """The total, how it was paid, the tax in it, and a farewell."""
-        self.pair(f"{count} items", "", self.regular, self.size)
+        self.pair(f"{count} {'item' if count == 1 else 'items'}", "", self.regular, self.size)
         big = self.size * self.rng.choice([1.0, 1.3, 1.6])
         self.pair("TOTAL", self.writer.currency + money(total), self.bold, big)
         self.y += 0.3 * self.leading

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pipelines.synthetic.lexicon import LEXICON
 
 _SLOT = re.compile(r"\{(\w+)\}")
+_BEFORE_VOWEL = re.compile(r"\b([Aa]) (?=[aeio]|un[^i])")
 
 
 class Writer:
@@ -26,7 +27,7 @@ class Writer:
         while True:
             filled = _SLOT.sub(lambda match: self._slot(match[1]), pattern)
             if filled == pattern:
-                return filled
+                return _BEFORE_VOWEL.sub(r"\1n ", filled)
             pattern = filled
 
     def _slot(self, slot: str) -> str:
