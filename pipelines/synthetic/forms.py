@@ -84,7 +84,7 @@ def draw_form(rng: random.Random) -> list[Sheet]:
     fields = cycle(rng.sample(FIELDS, len(FIELDS)))
     choices = cycle(rng.sample(CHOICES, len(CHOICES)))
     number = 0
-    while y + 9 * style.leading < style.bottom and number < 6:
+    while y + 13 * style.leading < style.bottom and number < 6:
         number += 1
         y = _section_head(sheet, style, writer, y, number)
         part = rng.choice(["lined", "boxed", "boxed", "choices"])

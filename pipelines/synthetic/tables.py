@@ -38,7 +38,7 @@ def draw_tables(rng: random.Random) -> list[Sheet]:
             text = writer.sentences(rng.choice([BUSINESS, SCIENCE]), rng.randint(1, 2))
             y = paragraph(sheet, style.margin, y, text, family.regular, size, style.inner, style.leading)
         y = draw_table(sheet, style.margin, y - size * 0.3, style.inner, table, look) + style.leading
-        if rng.random() < 0.4:
+        if rng.random() < 0.4 and y < style.bottom - 2 * style.leading:
             sheet.text(style.margin, y, writer.fill("Source: {department}, {year}."), family.italic, size - 1.5)
         y += 2 * style.leading
     sheet.text(style.width / 2, style.height - 24, f"Page 1 of {rng.randint(1, 9)}", family.regular, 8, "centre")

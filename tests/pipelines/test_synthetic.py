@@ -3,6 +3,7 @@
 import io
 import random
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -29,8 +30,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Folder:
 
 
 @pytest.fixture(scope="module")
-def reader() -> PageReader:
-    return PageReader(ReaderLimits(), image_long_side=400, jpeg_quality=60)
+def reader() -> Iterator[PageReader]:
+    with PageReader(ReaderLimits(), image_long_side=400, jpeg_quality=60) as opened:
+        yield opened
 
 
 def same(a: PageTruth, b: PageTruth) -> bool:
