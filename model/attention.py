@@ -13,14 +13,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from model.masking import MASKED
-from model.sample_attention import SampleAttention
+from model.sample_attention import SampleAttention, SharedBias
 
 # Fewer scores than this a head, and the plain products are faster than going sample by sample (generation).
 SMALL = 32 * 32
 
 
 def attention(
-    query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None, visible: Tensor | None, path: str
+    query: Tensor, key: Tensor, value: Tensor, bias: Tensor | SharedBias | None, visible: Tensor | None, path: str
 ) -> Tensor:
     """Attend, with a bias shared by the batch and a key mask shared by heads and queries.
 
@@ -28,21 +28,34 @@ def attention(
         query: [B, H, Q, C].
         key: [B, H, K, C].
         value: [B, H, K, C].
-        bias: [1, H, Q, K] or [1, 1, Q, K], added to the scores (T5's position bias, causal mask included), or None.
+        bias: [1, H, Q, K] or [1, 1, Q, K], added to the scores (T5's position bias, causal mask included), or None;
+            a stack gives all its layers what `prepare_bias` made of it.
         visible: bool [B, K], False for keys no query may see (padding), or None for all visible.
         path: "reference", "sample" (sample by sample, for CPUs) or "sdpa".
 
     Returns:
         [B, H, Q, C] in the type of `value`.
     """
-    if path == "sdpa":
-        return _sdpa(query, key, value, bias, visible)
     # torch.compile cannot follow lengths that depend on data, and fuses the plain form well by itself.
     if path == "sample" and query.shape[2] * key.shape[2] > SMALL and not torch.compiler.is_compiling():
-        bias = None if bias is None else bias.to(query.dtype)
-        out: Tensor = SampleAttention.apply(query, key, value, bias, visible)
+        shared = SharedBias(bias, query.dtype) if isinstance(bias, Tensor) else bias
+        values = None if shared is None else shared.values
+        out: Tensor = SampleAttention.apply(query, key, value, values, shared, visible)
         return out
+    if isinstance(bias, SharedBias):
+        bias = bias.values
+    if path == "sdpa":
+        return _sdpa(query, key, value, bias, visible)
     return _reference(query, key, value, bias, visible)
+
+
+def prepare_bias(bias: Tensor, like: Tensor, path: str) -> Tensor | SharedBias:
+    """The bias as the layers of a stack whose positions are `like` share it: cast once a forward, not once a layer."""
+    kind = like.device.type
+    dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else like.dtype
+    if path == "sample" and not torch.compiler.is_compiling():
+        return SharedBias(bias, dtype)
+    return bias.to(dtype) if path == "sdpa" else bias
 
 
 def _reference(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None, visible: Tensor | None) -> Tensor:
@@ -89,7 +102,8 @@ class PositionBias(nn.Module):
         device = self.table.weight.device
         # Every distance key - query that occurs, from the last query's first key to the first query's last key.
         distance_l = torch.arange(1 - keys, queries, device=device)
-        diagonals_hl: Tensor = self.table(self._bucket(distance_l)).T
+        # fp32 whatever the weights' type: thousands of pairs are summed into each diagonal's gradient.
+        diagonals_hl: Tensor = self.table(self._bucket(distance_l)).float().T
         if not self.bidirectional:
             diagonals_hl = diagonals_hl.masked_fill(distance_l > 0, MASKED)
         # Query number q (of Q) stands at position keys - queries + q: its row is the window that starts there.

@@ -12,7 +12,7 @@ from transformers.utils import ModelOutput
 
 from model.config import DocFormerV2Config
 from model.errors import ModelInputError
-from model.heads import TokenToGrid, TokenToLine
+from model.heads import OutputLayer, TokenToGrid, TokenToLine
 from model.initialise import initialise, initialise_output
 from model.losses import IGNORED, mean_over, summed_cross_entropy, target_count
 from model.stacks import Decoder, Encoder, visible_keys
@@ -63,7 +63,7 @@ class DocFormerV2ForConditionalGeneration(PreTrainedModel, GenerationMixin):  # 
         super().__init__(config)
         self.encoder = Encoder(config)
         self.decoder = Decoder(config)
-        self.lm_head = nn.Linear(config.d_model, config.vocab_size, bias=False)
+        self.lm_head = OutputLayer(config)
         self.token_to_line = TokenToLine(config)
         self.token_to_grid = TokenToGrid(config)
         self.post_init()
@@ -172,11 +172,7 @@ class DocFormerV2ForConditionalGeneration(PreTrainedModel, GenerationMixin):  # 
             if self.config.scale_decoder_outputs:
                 decoded_btd = decoded_btd * self.config.d_model**-0.5
             if labels is not None and skip_logits:
-                chosen = labels != IGNORED
-                totals["dlm"] = (
-                    summed_cross_entropy(self.lm_head(decoded_btd[chosen]), labels[chosen]),
-                    target_count(labels),
-                )
+                totals["dlm"] = self.lm_head(decoded_btd, labels), target_count(labels)
             else:
                 out.logits = self.lm_head(decoded_btd)
                 if labels is not None:

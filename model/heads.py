@@ -1,10 +1,29 @@
-"""The encoder's two pretraining heads, token-to-line and token-to-grid, removed for downstream tasks."""
+"""What reads the states: the decoder's output layer, and the encoder's two heads, which downstream tasks drop."""
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from model.config import DocFormerV2Config
+from model.losses import IGNORED, output_cross_entropy
+
+
+class OutputLayer(nn.Linear):
+    """Decoder states to logits over the vocabulary, or straight to the sum of their cross-entropies."""
+
+    def __init__(self, config: DocFormerV2Config) -> None:
+        super().__init__(config.d_model, config.vocab_size, bias=False)
+
+    def forward(self, states: Tensor, labels: Tensor | None = None) -> Tensor:
+        """States [..., D] to logits [..., V], or with labels int64 [...] (-100 ignored) to a scalar fp32 sum."""
+        if labels is None:
+            return super().forward(states)
+        states, labels = states.flatten(0, -2), labels.flatten()
+        # Off the CPU, and in a compiled step, choosing the labelled rows would wait for the device.
+        if states.device.type == "cpu" and not torch.compiler.is_compiling():
+            chosen = labels != IGNORED
+            states, labels = states[chosen], labels[chosen]
+        return output_cross_entropy(states, self.weight, labels)
 
 
 class TokenToLine(nn.Module):

@@ -14,6 +14,9 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 
 from model.attention import attention
 from model.config import DocFormerV2Config
+from model.sample_attention import SharedBias
+
+Bias = Tensor | SharedBias
 
 
 class RMSNorm(nn.Module):
@@ -40,7 +43,7 @@ class SelfAttention(nn.Module):
         self.qkv = nn.Linear(config.d_model, 3 * inner, bias=False)
         self.out = nn.Linear(inner, config.d_model, bias=False)
 
-    def forward(self, x_bqd: Tensor, bias: Tensor, visible: Tensor | None, path: str, cache: Any) -> Tensor:
+    def forward(self, x_bqd: Tensor, bias: Bias, visible: Tensor | None, path: str, cache: Any) -> Tensor:
         """[B, Q, D] to [B, Q, D]; with a cache, earlier positions' keys and values stand before these."""
         batch, queries, _ = x_bqd.shape
         query, key, value = (
@@ -119,7 +122,7 @@ class EncoderLayer(GradientCheckpointingLayer):  # type: ignore[misc]
         self.feed_forward = FeedForward(config)
         self.dropout = nn.Dropout(config.dropout_rate)
 
-    def forward(self, x_bsd: Tensor, bias: Tensor, visible: Tensor | None, path: str) -> Tensor:
+    def forward(self, x_bsd: Tensor, bias: Bias, visible: Tensor | None, path: str) -> Tensor:
         """[B, S, D] to [B, S, D]."""
         x_bsd = x_bsd + self.dropout(self.attention(self.attention_norm(x_bsd), bias, visible, path, None))
         out: Tensor = x_bsd + self.dropout(self.feed_forward(self.feed_forward_norm(x_bsd)))
@@ -143,7 +146,7 @@ class DecoderLayer(GradientCheckpointingLayer):  # type: ignore[misc]
         self,
         x_btd: Tensor,
         encoded_bsd: Tensor,
-        bias: Tensor,
+        bias: Bias,
         visible: Tensor | None,
         encoded_visible: Tensor | None,
         path: str,

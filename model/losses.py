@@ -1,14 +1,63 @@
 """The three pretraining losses: each a sum over its targets, divided by a count that may be the whole batch's."""
 
+from typing import Any
+
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 IGNORED = -100
+# Logits held in fp32 at a time: as many as a core's cache holds on a CPU, enough to keep a GPU busy.
+CPU_LOGITS, GPU_LOGITS = 2**18, 2**27
 
 
 def summed_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
     """Sum of the cross-entropies (nats, fp32) of logits [..., classes] at labels int64 [...] that are not -100."""
     return F.cross_entropy(logits.float().flatten(0, -2), labels.flatten(), ignore_index=IGNORED, reduction="sum")
+
+
+class OutputCrossEntropy(torch.autograd.Function):
+    """Output layer and summed cross-entropy in one: the fp32 logits exist a few rows at a time, in no whole tensor.
+
+    Softmax and its gradient are taken in fp32 while the rows are at hand; what is kept for the backward pass is the
+    gradient of the logits, in the type and the place of the logits.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, states: Tensor, weight: Tensor, labels: Tensor) -> Tensor:
+        """Scalar fp32 from states [N, D], weight [V, D] and labels int64 [N] (-100 ignored), all in one type."""
+        logits = states @ weight.T
+        total = torch.zeros((), dtype=torch.float32, device=states.device)
+        # A compiled step unrolls loops and fuses the whole by itself.
+        at_once = CPU_LOGITS if states.device.type == "cpu" else GPU_LOGITS
+        rows = max(1, len(logits) if torch.compiler.is_compiling() else at_once // weight.shape[0])
+        for part, wanted in zip(logits.split(rows), labels.split(rows), strict=True):
+            counts = wanted != IGNORED
+            target = wanted.clamp(min=0)[:, None]
+            logarithms = part.float().log_softmax(-1)
+            total -= (logarithms.gather(1, target)[:, 0] * counts).sum()
+            gradient = logarithms.exp_().scatter_add_(1, target, torch.full_like(target, -1, dtype=torch.float32))
+            part.copy_(gradient.mul_(counts[:, None]))
+        ctx.save_for_backward(states, weight, logits)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, grad_total: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+        """Gradients of states and weight."""
+        states, weight, grad_logits = ctx.saved_tensors
+        scale = grad_total.to(states.dtype)
+        return (grad_logits @ weight) * scale, grad_logits.T @ (states * scale), None
+
+
+def output_cross_entropy(states: Tensor, weight: Tensor, labels: Tensor) -> Tensor:
+    """`summed_cross_entropy(states @ weight.T, labels)` for states [N, D], in the type autocast gives to products."""
+    kind = states.device.type
+    if torch.is_autocast_enabled(kind):
+        dtype = torch.get_autocast_dtype(kind)
+        states, weight = states.to(dtype), weight.to(dtype)
+    with torch.autocast(kind, enabled=False):
+        total: Tensor = OutputCrossEntropy.apply(states, weight, labels)
+    return total
 
 
 def target_count(labels: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from transformers.modeling_outputs import BaseModelOutput
 
-from model.attention import PositionBias, choose_path
+from model.attention import PositionBias, choose_path, prepare_bias
 from model.config import DocFormerV2Config
 from model.embeddings import PageEmbeddings
 from model.errors import ModelInputError
@@ -60,9 +60,9 @@ class Encoder(nn.Module):
                 raise ModelInputError(f"bbox is {list(bbox.shape)}: give [batch, tokens, 4] = {[*input_ids.shape, 4]}")
             parts.append(self.embeddings.text(input_ids, bbox, bbox_hidden))
         x_bsd = self.dropout(torch.cat(parts, dim=1) if len(parts) > 1 else parts[0])
-        bias = self.position_bias(x_bsd.shape[1], x_bsd.shape[1])
-        visible = visible_keys(attention_mask, x_bsd.shape[1])
         path = choose_path(self.attention_path, x_bsd.device)
+        bias = prepare_bias(self.position_bias(x_bsd.shape[1], x_bsd.shape[1]), x_bsd, path)
+        visible = visible_keys(attention_mask, x_bsd.shape[1])
         for layer in self.layers:
             x_bsd = layer(x_bsd, bias, visible, path)
         return BaseModelOutput(last_hidden_state=self.dropout(self.norm(x_bsd)))
@@ -92,9 +92,9 @@ class Decoder(nn.Module):
         x_btd = self.dropout(embedded_btd)
         past = int(cache.get_seq_length()) if cache is not None else 0
         length = past + x_btd.shape[1]
-        bias = self.position_bias(x_btd.shape[1], length)
-        visible = visible_keys(decoder_attention_mask, length)
         path = choose_path(self.attention_path, x_btd.device)
+        bias = prepare_bias(self.position_bias(x_btd.shape[1], length), x_btd, path)
+        visible = visible_keys(decoder_attention_mask, length)
         for layer in self.layers:
             x_btd = layer(x_btd, encoded_bsd, bias, visible, encoded_visible, path, past_key_values=cache)
         out: Tensor = self.dropout(self.norm(x_btd))
