@@ -23,7 +23,7 @@ class ReaderLimits(BaseModel):
     ocr_timeout_s: float = Field(180.0, gt=0, description="wall time for reading one page by OCR, seconds")
     memory_bytes: int = Field(4 << 30, ge=1 << 28, description="address space of the reading child, bytes")
     max_pages: int = Field(10_000, ge=1, description="pages of one document")
-    max_side: float = Field(20_000.0, gt=0, description="longest side of a page, points")
+    max_side: float = Field(100_000.0, gt=0, description="longest side of a page, points")
     max_bytes: int = Field(1 << 30, ge=1, description="bytes of one document")
     max_raster_pixels: int = Field(25_000_000, ge=1, description="pixels of a page drawn for OCR")
     documents_per_child: int = Field(500, ge=1, description="documents after which the child is replaced")

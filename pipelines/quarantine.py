@@ -31,8 +31,8 @@ class DropError(Exception):
         stage: of the page's way that it got to: read, ocr or label.
     """
 
-    def __init__(self, reason: Reason, detail: str = "") -> None:
+    def __init__(self, reason: Reason, detail: str = "", stage: str = "read") -> None:
         super().__init__(f"{reason}: {detail}" if detail else str(reason))
         self.reason = reason
-        self.stage = "read"
+        self.stage = stage
         self.detail = " ".join(detail.split())[:500]

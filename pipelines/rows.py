@@ -73,7 +73,7 @@ class PageMaker:
             settings.grid_anchor,
         )
         if len(labelled.words) < settings.min_words:
-            raise DropError(Reason.NO_TEXT, f"{len(labelled.words)} words, at least {settings.min_words} are wanted")
+            raise DropError(Reason.NO_TEXT, f"{len(labelled.words)} of at least {settings.min_words} words", "label")
         return {
             "page_id": page_id(unit["doc_id"], page),
             "doc_id": unit["doc_id"],

@@ -42,7 +42,8 @@ def trust_text_layer(
     bad = sum(count for letter, count in Counter(text).items() if _is_bad(letter))
     if bad > MAX_BAD_GLYPHS * len(text):
         return False, f"{bad} of {len(text)} characters have no meaning"
-    if len(words) >= 20 and sum(len(word) == 1 for word in words) > 0.7 * len(words) and text.isascii():
+    letters = sum(len(word) == 1 and word.isalpha() for word in words)
+    if len(words) >= 20 and letters > 0.7 * len(words) and text.isascii():
         return False, "single letters instead of words"
     if (likeness := _letter_likeness(text)) < MIN_LETTER_LIKENESS:
         return False, f"letters are spread as in no language ({likeness:.2f} alike, at least {MIN_LETTER_LIKENESS})"

@@ -1,0 +1,189 @@
+"""Hostile documents cost a page or a document, never the reader, and leave no process behind."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pipelines.isolation import PageReader, ReaderLimits, twice
+from pipelines.quarantine import DropError, Reason
+from tests.pipelines.hostile import TEXT, bomb, encrypted, endless, plain
+
+
+def reader(**limits: float) -> PageReader:
+    return PageReader(ReaderLimits.model_validate(limits), image_long_side=200, jpeg_quality=80)
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    # A zombie has ended; it only waits for its parent to look.
+    return Path(f"/proc/{pid}/stat").read_text().split(") ")[1][0] != "Z"
+
+
+@pytest.fixture(scope="module")
+def shared() -> Iterator[PageReader]:
+    with reader() as one:
+        yield one
+
+
+def reason_of_opening(one: PageReader, data: bytes) -> Reason:
+    with pytest.raises(DropError) as caught:
+        one.open(data, "pdf")
+    return caught.value.reason
+
+
+@pytest.mark.parametrize(
+    ("data", "reasons"),
+    [
+        pytest.param(b"", {Reason.BROKEN}, id="empty"),
+        pytest.param(b"%PDF-1.7\nnothing", {Reason.BROKEN, Reason.NO_PAGES}, id="no objects"),
+        pytest.param(plain()[:300], {Reason.BROKEN, Reason.NO_PAGES}, id="truncated"),
+        pytest.param(encrypted("x"), {Reason.ENCRYPTED}, id="encrypted"),
+    ],
+)
+def test_what_cannot_be_opened_has_a_reason(shared: PageReader, data: bytes, reasons: set[Reason]) -> None:
+    assert reason_of_opening(shared, data) in reasons
+    assert shared.open(plain(), "pdf") == 1, "the next document is not touched by it"
+    assert shared.read(0).words == TEXT.split()
+
+
+def test_a_broken_picture_has_a_reason(shared: PageReader) -> None:
+    shared.open(b"\x89PNG\r\n\x1a\n" + bytes(20), "png")
+    with pytest.raises(DropError) as caught:
+        shared.read(0)
+    assert caught.value.reason == Reason.PAGE_BROKEN
+
+
+def test_a_truncated_document_gives_the_pages_that_are_left(shared: PageReader) -> None:
+    assert shared.open(plain([TEXT] * 5)[:-400], "pdf") == 5
+    assert shared.read(4).words == TEXT.split()
+
+
+def test_a_password_opens_a_document(shared: PageReader) -> None:
+    assert shared.open(encrypted("x"), "pdf", ["no", "x"]) == 1
+    assert shared.read(0).words == ["secret"]
+
+
+def test_a_page_without_end_costs_that_page_only() -> None:
+    with reader(page_timeout_s=1) as one:
+        assert one.open(endless(pages=2), "pdf") == 2
+        first = one.child_pid
+        started = time.monotonic()
+        with pytest.raises(DropError) as caught:
+            one.read(0)
+        assert caught.value.reason == Reason.TIMEOUT
+        assert time.monotonic() - started < 5
+        assert first is not None
+        assert not is_alive(first)
+        assert one.read(1).words == TEXT.split(), "a fresh child opens the document again and goes on"
+
+
+def test_a_child_killed_in_the_middle_of_a_page_costs_that_page_only() -> None:
+    with reader(page_timeout_s=20) as one:
+        one.open(endless(pages=2), "pdf")
+        pid = one.child_pid
+        assert pid is not None
+        killer = threading.Timer(0.3, os.kill, (pid, signal.SIGKILL))
+        killer.start()
+        with pytest.raises(DropError, match="SIGKILL") as caught:
+            one.read(0)
+        assert caught.value.reason == Reason.CRASHED
+        assert one.read(1).words == TEXT.split()
+        assert one.child_pid != pid
+
+
+def test_memory_over_its_limit_costs_that_page_only() -> None:
+    with reader(memory_bytes=1 << 29, max_raster_pixels=1 << 30) as one:
+        one.open(plain(width=2000, height=2000), "pdf")
+        pid = one.child_pid
+        with pytest.raises(DropError) as caught:
+            one.read_raster(0, 600)
+        assert caught.value.reason == Reason.MEMORY_LIMIT
+        assert one.child_pid == pid, "the library reported it; the child lives on"
+        assert one.read(0).words == TEXT.split()
+
+
+def test_a_picture_bomb_is_drawn_within_the_memory_limit(shared: PageReader) -> None:
+    with reader(memory_bytes=1 << 28) as one:
+        one.open(bomb(8000), "pdf")
+        assert max(one.read(0).image_width, one.read(0).image_height) == 200
+
+
+def test_sizes_over_their_limits_have_a_reason() -> None:
+    with reader(max_bytes=100_000, max_pages=2, max_side=1000, max_raster_pixels=10_000) as one:
+        assert reason_of_opening(one, bytes(100_001)) == Reason.TOO_LARGE
+        assert reason_of_opening(one, plain([TEXT] * 3)) == Reason.TOO_LARGE
+        one.open(plain(width=1001), "pdf")
+        with pytest.raises(DropError, match="1001 x 600") as caught:
+            one.read(0)
+        assert caught.value.reason == Reason.TOO_LARGE
+        one.open(plain(), "pdf")
+        assert one.read_raster(0, 300).size <= 3 * 10_200, "drawn smaller, as the limit allows"
+
+
+def test_one_child_serves_a_limited_number_of_documents_and_none_is_left() -> None:
+    pids = []
+    with reader(documents_per_child=2) as one:
+        for _ in range(5):
+            one.open(plain(), "pdf")
+            pids.append(one.child_pid or 0)
+    assert [len({*pids[start : start + 2]}) for start in (0, 2)] == [1, 1]
+    assert len(set(pids)) == 3
+    assert not any(map(is_alive, pids))
+
+
+def test_the_child_dies_with_its_parent() -> None:
+    code = (
+        "import time\nfrom tests.pipelines.hostile import endless\n"
+        "from pipelines.isolation import PageReader, ReaderLimits\n"
+        "one = PageReader(ReaderLimits(), 200, 80)\none.open(endless(), 'pdf')\n"
+        "print(one.child_pid, flush=True)\none.read(0)\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        child = int(parent.stdout.readline())
+        assert is_alive(child)
+        parent.kill()
+    deadline = time.monotonic() + 5
+    while is_alive(child) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not is_alive(child)
+
+
+def test_only_a_timeout_is_tried_again() -> None:
+    calls: list[Reason] = []
+
+    def fail(reason: Reason) -> None:
+        calls.append(reason)
+        raise DropError(reason)
+
+    for reason in (Reason.TIMEOUT, Reason.CRASHED):
+        with pytest.raises(DropError):
+            twice(lambda reason=reason: fail(reason))  # type: ignore[misc]
+    assert calls == [Reason.TIMEOUT, Reason.TIMEOUT, Reason.CRASHED]
+
+
+def test_real_malformed_documents_never_end_the_reader(shared_data: Path) -> None:
+    files = sorted((shared_data / "hostile").glob("*.pdf"))[::6]
+    reasons, pages = [], 0
+    with reader(page_timeout_s=5) as one:
+        for file in files:
+            try:
+                for page in range(min(one.open(file.read_bytes(), "pdf"), 2)):
+                    one.read(page)
+                    pages += 1
+            except DropError as error:
+                reasons.append(error.reason)
+        one.open(plain(), "pdf")
+        assert one.read(0).words == TEXT.split()
+    assert pages > 10
+    assert Reason.INTERNAL not in reasons

@@ -1,0 +1,95 @@
+"""A build that is killed is finished by --resume to the same corpus; an output folder is never overwritten unasked."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from cluster.cli import main
+from pipelines.build import build
+from pipelines.corpus import Corpus
+from pipelines.errors import UsageError
+from pipelines.settings import CorpusSettings
+from pipelines.shards import shard_names
+from pipelines.verify import verify
+from tests.pipelines.hostile import TEXT, encrypted, plain
+
+SETTINGS = CorpusSettings(ocr="text-layer", image_long_side=1500, shard_pages=4)
+FLAGS = ["--ocr", "text-layer", "--image-long-side", "1500", "--shard-pages", "4", "--workers", "1"]
+
+
+@pytest.fixture
+def documents(tmp_path: Path) -> Path:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for number in range(12):
+        (folder / f"{number}.pdf").write_bytes(plain([f"{TEXT} {number} {page}" for page in range(8)]))
+    (folder / "locked.pdf").write_bytes(encrypted("x"))
+    return folder
+
+
+@pytest.mark.usefixtures("ray_session")
+def test_a_killed_build_is_resumed_to_the_same_corpus(tmp_path: Path, documents: Path) -> None:
+    out = tmp_path / "out"
+    command = [sys.executable, "-m", "cluster.cli", "corpus", "build", str(documents), "--out", str(out), *FLAGS]
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as process:
+        deadline = time.monotonic() + 90
+        while len(shard_names(out / "pages")) < 2:
+            assert process.poll() is None, "ended before it could be killed"
+            assert time.monotonic() < deadline
+            time.sleep(0.005)
+        os.kill(process.pid, signal.SIGKILL)
+    kept = {name: (out / "pages" / name).stat().st_mtime_ns for name in shard_names(out / "pages")}
+    assert not (out / "manifest.json").exists()
+    with pytest.raises(UsageError, match="finish with --resume"):
+        Corpus.open(out)
+    with pytest.raises(UsageError, match="or --resume"):
+        build([str(documents)], out, SETTINGS)
+    with pytest.raises(UsageError, match=r"grid_rows was 4.*jpeg_quality was 80"):
+        build([str(documents)], out, SETTINGS.model_copy(update={"grid_rows": 5, "jpeg_quality": 70}), resume=True)
+    (out / "pages" / "part-x.parquet.99.tmp").write_bytes(b"half a shard")
+
+    resumed = build([str(documents)], out, SETTINGS, resume=True)
+    whole = build([str(documents)], tmp_path / "whole", SETTINGS)
+    assert resumed.corpus_digest == whole.corpus_digest
+    assert (resumed.found, resumed.taken, resumed.quarantined, resumed.pages) == (13, 12, 1, 96)
+    assert verify(out) == []
+    assert sorted(path.name for path in out.iterdir()) == ["manifest.json", "pages", "quarantine"]
+    assert not list(out.rglob("*.tmp"))
+    names = shard_names(out / "pages")
+    assert names == shard_names(tmp_path / "whole" / "pages")
+    assert len(kept) < len(names), "killed in the middle"
+    assert {name: (out / "pages" / name).stat().st_mtime_ns for name in kept} == kept, "finished work is not done again"
+
+
+def test_an_output_folder_is_never_lost(tmp_path: Path, documents: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    foreign = tmp_path / "foreign"
+    foreign.mkdir()
+    (foreign / "thesis.txt").write_text("ten years of work")
+    for flags in ([], ["--overwrite"], ["--resume"]):
+        assert main(["corpus", "build", str(documents), "--out", str(foreign), *flags]) == 2
+        error = capsys.readouterr().err
+        assert "already holds something" in error
+        assert error.count("\n") == 1
+    assert [path.name for path in foreign.iterdir()] == ["thesis.txt"]
+    assert main(["corpus", "build", str(documents), "--out", str(foreign / "thesis.txt")]) == 2
+    assert (foreign / "thesis.txt").read_text() == "ten years of work"
+    new = tmp_path / "new"
+    assert main(["corpus", "build", str(documents / "nothing"), "--out", str(new)]) == 2
+    assert (
+        main(["corpus", "build", str(documents), "--out", str(new), "--ocr", "doctr", "--doctr-weights", "none"]) == 2
+    )
+    assert not new.exists()
+
+
+def test_a_complete_corpus_is_not_resumed(tmp_path: Path, documents: Path) -> None:
+    out = tmp_path / "out"
+    (out / "pages").mkdir(parents=True)
+    (out / "manifest.json").write_text(json.dumps({}))
+    with pytest.raises(UsageError, match="nothing to resume"):
+        build([str(documents)], out, SETTINGS, resume=True)

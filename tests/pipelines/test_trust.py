@@ -1,0 +1,96 @@
+"""A text layer is believed only when it can stand for what the page shows."""
+
+import random
+import string
+
+import numpy as np
+import pymupdf
+import pytest
+from PIL import Image
+
+from pipelines.reader import Document
+from pipelines.trust import trust_text_layer
+from tests.pipelines.hostile import plain
+
+PROSE = (
+    "It was the best of times, it was the worst of times, it was the age of wisdom, it was the age of foolishness, it "
+    "was the epoch of belief, it was the epoch of incredulity, it was the season of Light, it was the season of "
+    "Darkness, it was the spring of hope, it was the winter of despair, we had everything before us, we had nothing."
+)
+GERMAN = (
+    "Jemand mußte Josef K. verleumdet haben, denn ohne daß er etwas Böses getan hätte, wurde er eines Morgens "
+    "verhaftet. Die Köchin der Frau Grubach, seiner Zimmervermieterin, die ihm jeden Tag gegen acht Uhr früh das "
+    "Frühstück brachte, kam diesmal nicht. Das war noch niemals geschehen. K. wartete noch ein Weilchen."
+)
+RUSSIAN = "Все счастливые семьи похожи друг на друга, каждая несчастливая семья несчастлива по-своему. " * 5
+
+
+def judge(words: list[str], ink: bool = True) -> tuple[bool, str]:
+    """The verdict on words that stand in rows over bars of ink, or over nothing."""
+    count = len(words)
+    places = np.arange(count)
+    x, y = 10 + places % 10 * 50, 10 + places // 10 * 20
+    boxes = np.stack([x, y, x + 40, y + 12], 1).astype(np.float32)
+    picture = np.full((1200, 600, 3), 255, np.uint8)
+    if ink:
+        for x0, y0, x1, y1 in boxes.astype(int):
+            picture[y0:y1:2, x0:x1] = 0
+    return trust_text_layer(words, boxes, Image.fromarray(picture), 600, 1200)
+
+
+@pytest.mark.parametrize("text", [PROSE, GERMAN, RUSSIAN, "a 1", "東京都 千代田区 " * 30, "7 " * 100 + "total"])
+def test_text_over_ink_is_trusted(text: str) -> None:
+    assert judge(text.split()) == (True, "")
+
+
+def test_nothing_is_not_trusted() -> None:
+    assert judge([]) == (False, "no text layer")
+
+
+def test_words_where_the_page_shows_nothing_are_not_trusted() -> None:
+    trusted, detail = judge(PROSE.split(), ink=False)
+    assert not trusted
+    assert "shows nothing" in detail
+
+
+@pytest.mark.parametrize("letter", ["\ufffd", "\ue021", "\x02"])
+def test_glyphs_without_meaning_are_not_trusted(letter: str) -> None:
+    words = PROSE.split()
+    assert judge([*words[:-1], letter])[0], "one in hundreds may be a bullet"
+    assert not judge([word.replace("e", letter) for word in words])[0]
+
+
+def test_letters_that_no_language_has_are_not_trusted() -> None:
+    """A subset font without a map back to letters: each glyph's code stands for a letter, and the wrong one."""
+    shifted = "".join(chr(ord(letter) - 29) if letter.isascii() and ord(letter) > 62 else letter for letter in PROSE)
+    caught = not judge(shifted.split())[0]
+    letters = string.ascii_lowercase
+    for seed in range(20):
+        mixed = str.maketrans(letters, "".join(random.Random(seed).sample(letters, 26)))
+        caught += not judge(PROSE.lower().translate(mixed).split())[0]
+    assert caught >= 18
+
+
+def test_single_letters_are_not_trusted() -> None:
+    assert not judge(list("Whenspacesgowherelettersare"))[0]
+
+
+def test_a_broken_font_map_in_a_real_pdf_is_seen() -> None:
+    """The same page with a ToUnicode map that says nothing useful, as broken producers write it."""
+    with pymupdf.open(stream=plain([PROSE])) as pdf:
+        font = pdf[0].get_fonts()[0][0]
+        cmap = pdf.get_new_xref()
+        pdf.update_object(cmap, "<<>>")
+        pdf.update_stream(
+            cmap,
+            b"/CIDInit /ProcSet findresource begin 12 dict begin begincmap /CMapName /X def /CMapType 2 def "
+            b"1 begincodespacerange <00> <FF> endcodespacerange 1 beginbfrange <21> <7E> <E021> endbfrange "
+            b"endcmap end end",
+        )
+        pdf.xref_set_key(font, "ToUnicode", f"{cmap} 0 R")
+        broken = bytes(pdf.tobytes())
+    limits = {"max_pages": 10, "max_side": 10_000}
+    assert Document(plain([PROSE]), "pdf", [], limits).read(0, 600, 80)[0]["trusted"]
+    header, _ = Document(broken, "pdf", [], limits).read(0, 600, 80)
+    assert not header["trusted"]
+    assert "no meaning" in header["detail"]

@@ -1,0 +1,101 @@
+"""`corpus verify` finds every change of a corpus's files."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cluster.cli import main
+from pipelines.build import build
+from pipelines.settings import CorpusSettings
+from pipelines.verify import verify
+from tests.pipelines.hostile import TEXT, encrypted, plain
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory, ray_session: None) -> Path:
+    folder = tmp_path_factory.mktemp("verify")
+    (folder / "in").mkdir()
+    for number in range(3):
+        (folder / "in" / f"{number}.pdf").write_bytes(plain([f"{TEXT} {number}"] * 4))
+    (folder / "in" / "locked.pdf").write_bytes(encrypted("x"))
+    build([str(folder / "in")], folder / "corpus", CorpusSettings(ocr="text-layer", image_long_side=100))
+    return folder / "corpus"
+
+
+@pytest.fixture
+def corpus(built: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(built, tmp_path / "corpus"))
+
+
+def shard(corpus: Path, kind: str = "pages") -> Path:
+    return sorted((corpus / kind).glob("*.parquet"))[0]
+
+
+def flip(path: Path, place: int) -> None:
+    data = bytearray(path.read_bytes())
+    data[place] ^= 1
+    path.write_bytes(data)
+
+
+def change_manifest(corpus: Path, change: Callable[[dict[str, Any]], None]) -> None:
+    manifest = json.loads((corpus / "manifest.json").read_text())
+    change(manifest)
+    (corpus / "manifest.json").write_text(json.dumps(manifest))
+
+
+def test_an_untouched_corpus_agrees(corpus: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert verify(corpus) == []
+    assert main(["corpus", "verify", str(corpus), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["mismatches"] == 0
+
+
+@pytest.mark.parametrize("kind", ["pages", "quarantine"])
+@pytest.mark.parametrize("place", [0.02, 0.5, 0.999])
+def test_one_flipped_bit_is_found(corpus: Path, kind: str, place: float) -> None:
+    path = shard(corpus, kind)
+    flip(path, int(place * path.stat().st_size))
+    assert any(path.name in problem for problem in verify(corpus))
+    assert main(["corpus", "verify", str(corpus)]) == 1
+
+
+def test_a_missing_and_an_added_shard_are_found(corpus: Path) -> None:
+    path = shard(corpus)
+    path.rename(path.with_name("part-other.parquet"))
+    problems = verify(corpus)
+    assert f"pages/{path.name}: missing" in problems
+    assert "pages/part-other.parquet: not in the manifest" in problems
+
+
+def test_wrong_counts_are_found(corpus: Path) -> None:
+    change_manifest(corpus, lambda manifest: manifest["totals"].update(words=1))
+    assert any(problem.startswith("words:") for problem in verify(corpus))
+    change_manifest(corpus, lambda manifest: manifest["totals"]["documents"].update(taken=99))
+    assert "documents found are not those taken, filtered and quarantined" in verify(corpus)
+
+
+def test_rows_changed_with_their_shards_digest_are_found(corpus: Path) -> None:
+    """A forger who repairs the shard's sha256 is caught by the digest over the rows."""
+    import pyarrow.parquet as pq
+
+    from pipelines.shards import file_sha256
+
+    path = shard(corpus)
+    table = pq.read_table(path)
+    column = table.schema.get_field_index("language")
+    pq.write_table(table.set_column(column, "language", [["xx"] * len(table)]), path)
+
+    def repair(manifest: dict[str, Any]) -> None:
+        entry = next(entry for entry in manifest["shards"]["pages"] if entry["name"] == path.name)
+        entry["sha256"] = file_sha256(path)
+
+    change_manifest(corpus, repair)
+    assert verify(corpus) == ["corpus digest differs from the manifest's"]
+
+
+def test_no_corpus_is_a_usage_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["corpus", "verify", str(tmp_path)]) == 2
+    assert "holds no complete corpus" in capsys.readouterr().err
