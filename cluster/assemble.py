@@ -73,7 +73,7 @@ def new_model(settings: PretrainSettings, parts: Parts) -> tuple[DocFormerV2ForC
 
 
 def _same_vocabulary(tokenizer: Any, init: str) -> bool:
-    """Whether the T5 at `init` numbers its tokens as `tokenizer` does; weights alone are taken for T5's own vocabulary."""
+    """Whether the T5 at `init` numbers its tokens as `tokenizer` does; one without a tokenizer has T5's own."""
     try:
         return bool(load_tokenizer(init).get_vocab() == tokenizer.get_vocab())
     except ModelInputError:

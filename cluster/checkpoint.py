@@ -4,8 +4,8 @@
       rank-00000.safetensors   fragments held by one rank, "name:start:weight", ":exp_avg", ":exp_avg_sq", float32
       checkpoint.json          facts, each file's size and sha256, each parameter's shape and fragments, its own digest
 
-All ranks write into `step-00000042.partial` and sync; rank 0 then writes the index and renames the folder. A folder with
-the final name is complete; `latest` names the newest. On reading, every byte is checked against its sha256.
+All ranks write into `step-00000042.partial` and sync; rank 0 then writes the index and renames the folder. A folder
+with the final name is complete; `latest` names the newest. On reading, every byte is checked against its sha256.
 """
 
 import hashlib
@@ -189,7 +189,7 @@ def newest_good(folder: Path, exchange: Exchange | None = None) -> tuple[Checkpo
     Where several ranks ask, each checks its share of the files and all get the same answer; a damaged one is then set
     aside under another name.
     """
-    complaints = []
+    complaints: list[str] = []
     for path in complete(folder):
         complaint, checkpoint = "", None
         try:

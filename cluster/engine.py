@@ -1,13 +1,13 @@
 """DeepSpeed's ZeRO engine behind a small interface: forward and backward, one update, and the state by named fragments.
 
-A fragment is a run of one parameter, flattened, with its fp32 weights and Adam moments. The fragments of all ranks together
-hold every element once, at any ZeRO stage and number of workers: they are what a checkpoint stores, so that it can be read
-back at any other stage and number.
+A fragment is a run of one parameter, flattened, with its fp32 weights and Adam moments. The fragments of all ranks
+together hold every element once, at any ZeRO stage and number of workers: they are what a checkpoint stores, so that it
+can be read back at any other stage and number.
 """
 
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,8 +53,9 @@ class Engine:
             os.environ["DS_ACCELERATOR"] = "cpu"
         import deepspeed
 
-        # The compiled shared-memory operator takes a minute and a C++ compiler to build; gloo does the same work.
-        deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
+        # No compiled operator is used: probing for them runs compilers, and the shared-memory one takes a minute to
+        # build for what gloo does as well.
+        vars(deepspeed.ops)["__compatible_ops__"] = {}
         self.settings = settings
         self.world_size = torch.distributed.get_world_size()
         self.rank = torch.distributed.get_rank()
@@ -117,7 +118,8 @@ class Engine:
 
     def fragments(self) -> Iterator[Fragment]:
         """This rank's fragments, as views into the engine; only `load` writes into them."""
-        for name, parameter in self.module.named_parameters():
+        parameters: Iterable[tuple[str, Any]] = self.module.named_parameters()  # DeepSpeed adds attributes to them
+        for name, parameter in parameters:
             if hasattr(parameter, "ds_id"):
                 yield from self._stage3_fragment(name, parameter)
             elif getattr(parameter, "_hp_mapping", None) is not None:
@@ -163,7 +165,8 @@ class Engine:
         """Carry the fp32 weights over to the model's own parameters, on all ranks."""
         if self.settings.zero == 3:
             self._optimizer._partition_all_parameters()
-            for parameter in self.module.parameters():
+            parameters: Iterable[Any] = self.module.parameters()
+            for parameter in parameters:
                 flat, start, length = self._stage3_place(parameter)
                 parameter.ds_tensor.data.copy_(flat.data.narrow(0, start, length).view_as(parameter.ds_tensor))
             # Small parameters stay gathered between steps: gather the new ones.
@@ -174,19 +177,14 @@ class Engine:
             self._optimizer.update_lp_params()
 
     def _create_moments(self) -> None:
-        """Let AdamW create its moments now, by an empty update at learning rate 0, and count no step for it.
-
-        They exist then from the start, whether training begins or resumes, and always in the same way.
-        """
-        if self.settings.zero != 3:  # at stage 3 DeepSpeed does so itself
+        """Give every tensor that AdamW updates here its moments now, so that they can be loaded before any step."""
+        if self.settings.zero == 3:
+            held = self._optimizer.fp32_partitioned_groups_flat
+        else:
             held = [parameter for group in self._inner.param_groups for parameter in group["params"]]
-            for parameter in held:
-                parameter.grad = torch.zeros_like(parameter)
-            self._inner.step()
-            for parameter in held:
-                parameter.grad = None
-        for state in self._inner.state.values():
-            state["step"].zero_()
+        for tensor in held:
+            moments = {key: torch.zeros_like(tensor, requires_grad=False) for key in MOMENTS}
+            self._inner.state[tensor] = {"step": torch.tensor(0.0), **moments}
         if hasattr(self._optimizer, "_lazy_init_hp_params_optimizer_state"):
             self._optimizer._lazy_init_hp_params_optimizer_state()
 

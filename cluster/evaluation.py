@@ -1,13 +1,14 @@
 """Held-out scores of the three tasks, beside baselines that look at no page.
 
-Visible and hidden are counted apart: where a token's box is shown, its grid cell can be read from it, and the lines of a
-pair nearly so. A pair is hidden when one of its two boxes is. The majority baseline always answers the class that is most
-frequent among the held-out targets themselves, the best that a constant answer can do. The unigram baseline knows how
-often each token is a target in training.
+Visible and hidden are counted apart: where a token's box is shown, its grid cell can be read from it, and the lines of
+a pair nearly so. A pair is hidden when one of its two boxes is. The majority baseline always answers the class that is
+most frequent among the held-out targets themselves, the best that a constant answer can do. The unigram baseline knows
+how often each token is a target in training.
 """
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,7 +20,7 @@ from cluster.exchange import Exchange
 from cluster.feed import micro_batched, target_counts
 from cluster.order import SampleOrder, share
 from cluster.pages import PageStore
-from model.sample import Sample, SampleBuilder
+from model.sample import SampleBuilder
 from model.unigram import UnigramBaseline, is_text_target
 
 IGNORED = -100
@@ -58,7 +59,7 @@ class Evaluation:
         first, end = share(count, exchange.rank, exchange.world_size)
         self.pages = count
         self._samples = [builder.build(row, seed, 0) for row in store.rows(chosen[first:end])]
-        self._micro_steps = -(-(-(-count // exchange.world_size)) // micro_batch)
+        self._micro_steps = math.ceil(math.ceil(count / exchange.world_size) / micro_batch)
         self._filler = (
             self._samples[0] if self._samples or not count else builder.build(store.rows(chosen[:1])[0], seed, 0)
         )
@@ -81,8 +82,9 @@ class Evaluation:
     @torch.no_grad()
     def __call__(self, engine: Engine) -> dict[str, float]:
         """The scores, the same on every rank: losses in nats a target, accuracies and majority shares 0..1."""
+        config: Any = engine.module.config
         engine.module.eval()
-        tallies = _Tallies(engine.module.config.grid_cells, engine.module.config.line_classes)
+        tallies = _Tallies(config.grid_cells, config.line_classes)
         counts = self._exchange.sum(torch.from_numpy(sum(map(target_counts, self._samples), np.zeros(4))))
         ones = torch.ones(3, device=engine.device)
         for batch in micro_batched(self._samples, self._micro_steps, self._filler):
@@ -93,8 +95,7 @@ class Evaluation:
         sums = self._exchange.sum(tallies.values)
         scores = _scores(dict(zip(tallies.names, sums.tolist(), strict=True)), counts.tolist())
         scores["unigram_dlm_text"] = self._unigram_loss
-        weights = engine.module.config
-        parts = ((scores[f"loss_{task}"], getattr(weights, f"loss_weight_{task}")) for task in ("dlm", "line", "grid"))
+        parts = ((scores[f"loss_{task}"], getattr(config, f"loss_weight_{task}")) for task in ("dlm", "line", "grid"))
         return {"loss": sum(weight * loss for loss, weight in parts if not math.isnan(loss)), **scores}
 
 
@@ -115,7 +116,8 @@ class _Tallies:
             if loss is not None:
                 self._count(f"sum_{task}", loss)
         if "labels" in batch:
-            text = is_text_target(batch["labels"], vocabulary)
+            labels: Any = batch["labels"]
+            text: Any = is_text_target(labels, vocabulary)
             losses = F.cross_entropy(out["logits"][text].float(), batch["labels"][text], reduction="sum")
             self._count("sum_text", losses)
             self._count("text", text.sum())

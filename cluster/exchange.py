@@ -15,7 +15,7 @@ class Exchange:
 
     def __init__(self) -> None:
         self.rank, self.world_size = dist.get_rank(), dist.get_world_size()
-        self._group = dist.new_group(backend="gloo") if dist.get_backend() != "gloo" else dist.group.WORLD
+        self._group: Any = dist.new_group(backend="gloo") if dist.get_backend() != "gloo" else dist.group.WORLD
 
     def all(self, value: Any) -> list[Any]:
         """Every rank's `value`, in rank order, on every rank; also a barrier."""

@@ -1,10 +1,11 @@
 """A rank's part of each global batch, as micro-batches of tensors, prepared in the background.
 
-Which samples make up a batch follows from the order alone; length buckets act inside a rank's share, so that short pages
-are padded with short ones. All ranks get the same number of micro-batches; one that a small share leaves empty is a page
-without labels, which counts nothing.
+Which samples make up a batch follows from the order alone; length buckets act inside a rank's share, so that short
+pages are padded with short ones. All ranks get the same number of micro-batches; one that a small share leaves empty is
+a page without labels, which counts nothing.
 """
 
+import math
 import queue
 import threading
 from collections.abc import Iterator, Sequence
@@ -75,8 +76,7 @@ class Feed(Dataset[StepBatch]):
         self._store, self._order, self._builder, self._seed = store, order, builder, seed
         self._global_batch, self._micro_batch = global_batch, micro_batch
         self._share = share(global_batch, rank, world_size)
-        largest = -(-global_batch // world_size)
-        self.micro_steps = -(-largest // micro_batch)
+        self.micro_steps = math.ceil(math.ceil(global_batch / world_size) / micro_batch)
 
     def __getitem__(self, step: int) -> StepBatch:
         """This rank's part of 1-based step `step`."""

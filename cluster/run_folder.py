@@ -1,11 +1,12 @@
 """The folder of a pretraining run: its names, its configuration, its record of starts, and what a resume may change."""
 
+import fcntl
 import json
 import shutil
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import yaml
 
@@ -13,6 +14,8 @@ from cluster.checkpoint import complete
 from cluster.settings import FREE_ON_RESUME, PretrainSettings
 from pipelines.errors import UsageError
 from pipelines.shards import write_text
+
+LOCK_WAIT_S = 30.0
 
 
 class RunFolder:
@@ -35,6 +38,26 @@ class RunFolder:
             self.path / name for name in ("checkpoints", "model", "tokenizer")
         )
         self.stop = self.path / "stop"
+
+    def lock(self, wait_s: float) -> IO[str]:
+        """Take the run for this process until the returned file is closed or the process ends.
+
+        Workers of a start that was killed may live on for some seconds: they are waited for.
+
+        Raises:
+            UsageError: another process still has the run after `wait_s` seconds.
+        """
+        file = (self.path / "lock").open("w")
+        deadline = time.monotonic() + wait_s
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                if time.monotonic() > deadline:
+                    raise UsageError(f"{self.path}: another process is training this run; stop it first") from None
+                time.sleep(0.2)
+            else:
+                return file
 
     def note(self, kind: str, text: str, **values: Any) -> None:
         """Add a line to events.jsonl."""
@@ -88,6 +111,7 @@ def prepare(run: RunFolder, settings: PretrainSettings, facts: Mapping[str, Any]
         if differ:
             raise UsageError(f"{run.path}: the run was started otherwise: {'; '.join(differ)}; use the same again")
     run.checkpoints.mkdir(parents=True, exist_ok=True)
+    run.lock(LOCK_WAIT_S).close()
     for left in run.checkpoints.glob("*.partial"):
         shutil.rmtree(left)
     run.stop.unlink(missing_ok=True)

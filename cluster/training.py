@@ -18,7 +18,7 @@ from cluster.exchange import Exchange
 from cluster.export import export_checkpoint
 from cluster.feed import Feed, StepBatch
 from cluster.metrics import MetricsLog
-from cluster.run_folder import RunFolder
+from cluster.run_folder import LOCK_WAIT_S, RunFolder
 from cluster.schedule import learning_rate
 from cluster.settings import PretrainSettings
 from model.flops import mfu, step_flops
@@ -36,20 +36,25 @@ class Outcome:
 
 
 def train(settings: PretrainSettings) -> Outcome:
-    """Train as one of the workers of a run, from its newest good checkpoint if it has one; ends with the model exported.
+    """Train as one of a run's workers, from its newest good checkpoint if it has one; ends with the model exported.
 
     torch.distributed must be up and the run's folder prepared (`run_folder.prepare`).
 
     Raises:
         JobError: the loss is no number, or an input turned out to be bad.
     """
-    return _Worker(settings).run_to_end()
+    worker = _Worker(settings)
+    try:
+        return worker.run_to_end()
+    finally:
+        worker.close()
 
 
 class _Worker:
     def __init__(self, settings: PretrainSettings) -> None:
         self.settings, self.run, self.exchange = settings, RunFolder(settings.out), Exchange()
         self.first_rank = self.exchange.rank == 0
+        self._lock = self.run.lock(LOCK_WAIT_S) if self.first_rank else None
         self.parts: Parts = assemble(settings)
         parts, world_size = self.parts, self.exchange.world_size
         self.feed = Feed(
@@ -136,6 +141,11 @@ class _Worker:
                 export_checkpoint(checkpoint, self.run.tokenizer, self.run.model)
         self.exchange.all(None)
         return Outcome(self.step, signal)
+
+    def close(self) -> None:
+        """Let go of the run's folder."""
+        if self._lock is not None:
+            self._lock.close()
 
     def _stop_asked(self) -> str | None:
         """The signal that asked the run to stop, known to all ranks at the same step."""

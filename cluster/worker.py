@@ -1,7 +1,7 @@
 """What one training process runs, whoever launched it, and how its end is put on record.
 
-An error of the program or its input would come back at every restart: it is noted and the worker returns, which ends the
-run. A lost peer is raised on: the launcher starts again from the last checkpoint.
+An error of the program or its input would come back at every restart: it is noted and the worker returns, which ends
+the run. A lost peer is raised on: the launcher starts again from the last checkpoint.
 """
 
 import os
@@ -41,7 +41,8 @@ def work(settings: PretrainSettings) -> None:
         usage = isinstance(error, (UsageError, ModelInputError))
         run.note("error", text, usage=usage, rank=dist.get_rank(), traceback=traceback.format_exc())
         # The others wait for this rank in a collective call: closing the group lets them go.
-        dist.destroy_process_group()
+        if dist.get_world_size() > 1:
+            dist.destroy_process_group()
         return
     if dist.get_rank() == 0:
         ended = f"stopped by {outcome.signal}" if outcome.signal else "complete"

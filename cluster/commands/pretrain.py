@@ -1,6 +1,7 @@
 """`docformer pretrain`: DocFormerV2 pretraining on Ray Train with DeepSpeed ZeRO."""
 
 import argparse
+from pathlib import Path
 from typing import Any
 
 from cluster.commands.command import add_command, add_config, add_json, print_result
@@ -19,7 +20,11 @@ def register(commands: Any) -> None:
         "Pretrain DocFormerV2 on a corpus with Ray Train and DeepSpeed ZeRO.",
         "docformer pretrain --corpus corpus --tokenizer tokenizer --out run --preset tiny --workers 2 --steps 500",
     )
-    pretrain.add_argument("--resume", action="store_true", help="go on from the run's newest complete checkpoint")
+    pretrain.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on from the run's newest complete checkpoint, with its own settings unless others are given",
+    )
     add_config(pretrain)
     add_json(pretrain)
     add_flags(pretrain, PretrainSettings)
@@ -29,7 +34,9 @@ def run(args: argparse.Namespace) -> int:
     """Pretrain, and exit with the code the contract gives for how the run ended."""
     from cluster.pretraining import pretrain
 
-    settings = load_settings(PretrainSettings, "pretrain", args.config, vars(args))
+    started_with = Path(args.out) / "config.yaml" if args.resume and "out" in args else None
+    config = args.config or (started_with if started_with and started_with.is_file() else None)
+    settings = load_settings(PretrainSettings, "pretrain", config, vars(args))
     summary = pretrain(settings, resume=args.resume)
     print_result(summary.as_dict(), args.json)
     return EXIT_CODES.get(summary.signal or "", 0)
