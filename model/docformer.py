@@ -94,11 +94,11 @@ class DocFormerV2ForConditionalGeneration(PreTrainedModel, GenerationMixin):  # 
         """Replace the token embedding."""
         self.encoder.embeddings.tokens = value
 
-    def get_output_embeddings(self) -> nn.Linear:
+    def get_output_embeddings(self) -> OutputLayer:
         """The output layer."""
         return self.lm_head
 
-    def set_output_embeddings(self, value: nn.Linear) -> None:
+    def set_output_embeddings(self, value: OutputLayer) -> None:
         """Replace the output layer."""
         self.lm_head = value
 

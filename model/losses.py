@@ -31,7 +31,7 @@ class OutputCrossEntropy(torch.autograd.Function):
         # A compiled step unrolls loops and fuses the whole by itself.
         at_once = CPU_LOGITS if states.device.type == "cpu" else GPU_LOGITS
         rows = max(1, len(logits) if torch.compiler.is_compiling() else at_once // weight.shape[0])
-        for part, wanted in zip(logits.split(rows), labels.split(rows), strict=True):
+        for part, wanted in zip(torch.split(logits, rows), torch.split(labels, rows), strict=True):
             counts = wanted != IGNORED
             target = wanted.clamp(min=0)[:, None]
             logarithms = part.float().log_softmax(-1)

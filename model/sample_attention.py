@@ -30,7 +30,8 @@ class SharedBias:
         if self.summed is None:
             self.summed = torch.zeros(self.values.shape, dtype=torch.float32)
         shared = sample if self.summed.shape[1] > 1 else sample.sum(0, keepdim=True, dtype=torch.float32)
-        self.summed[0, :, :, :keys] += shared
+        # Not `+=`, which would write the whole back onto itself.
+        self.summed[0, :, :, :keys].add_(shared)
 
 
 class _Share(torch.autograd.Function):

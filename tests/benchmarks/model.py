@@ -139,9 +139,11 @@ class Runner:
         loss.backward()
         if self.masters is not self.weights:
             for master, weight in zip(self.masters, self.weights, strict=True):
-                master.grad, weight.grad = None if weight.grad is None else weight.grad.float(), None
+                if weight.grad is not None:
+                    master.grad = torch.empty_like(master) if master.grad is None else master.grad
+                    master.grad.copy_(weight.grad)
         self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
+        self.module.zero_grad(set_to_none=True)
         if self.masters is not self.weights:
             with torch.no_grad():
                 torch._foreach_copy_(self.weights, self.masters)
