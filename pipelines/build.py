@@ -74,25 +74,25 @@ def build(
     started = time.monotonic()
     out = out.absolute()
     files = find_files(sources)
+    wanted = {"row_settings": settings.row_settings(), "shard_pages": settings.shard_pages, "sources": sources}
+    _refuse(out, wanted, resume, overwrite)
     _check_engine(settings)
-    _prepare(out, settings, resume, overwrite, sources)
     _start_ray()
     records = _inventory(files, settings)
     documents, duplicates, others = distinct(records)
     if not documents:
-        shutil.rmtree(out)
         raise UsageError(f"{', '.join(sources)}: holds no PDF, PNG, JPEG or TIFF; give a folder of documents")
+    _prepare(out, wanted, resume)
     whole = [
         quarantine_row(document, None, "open", DropError(Reason(document["reason"]), document["detail"]), 0.0)
         for document in documents
         if document["reason"]
     ]
-    if whole:
-        write_shard(out / "quarantine", DOCUMENTS_SHARD, whole, QUARANTINE)
+    _write_quarantine(out, DOCUMENTS_SHARD, whole)
     inventory_seconds = time.monotonic() - started
     page_started = time.monotonic()
     jobs = plan_jobs(documents, settings.shard_pages)
-    done = set(shard_names(out / "pages"))
+    done = _finished(out, {job["name"] for job in jobs})
     pages = _run_jobs([job for job in jobs if job["name"] not in done], out, settings)
     page_seconds = time.monotonic() - page_started
     stages = {
@@ -132,30 +132,51 @@ def _check_engine(settings: CorpusSettings) -> None:
         maker.close()
 
 
-def _prepare(out: Path, settings: CorpusSettings, resume: bool, overwrite: bool, sources: list[str]) -> None:
-    """Make `out` ready for this build, or refuse before anything is touched."""
+def _refuse(out: Path, wanted: dict[str, Any], resume: bool, overwrite: bool) -> None:
+    """Raise UsageError when this build may not use folder `out`; nothing is touched."""
     if out.exists() and not out.is_dir():
         raise UsageError(f"{out}: is a file; give --out a folder")
-    wanted = {"row_settings": settings.row_settings(), "shard_pages": settings.shard_pages, "sources": sources}
-    ours = (out / UNFINISHED).is_file() or (out / MANIFEST).is_file()
-    if out.is_dir() and any(out.iterdir()):
-        if resume and (out / UNFINISHED).is_file():
-            _refuse_other_settings(out, wanted)
-            for folder in ("pages", "quarantine"):
-                for left in (out / folder).glob(f"*{TEMPORARY}"):
-                    left.unlink()
-            return
-        if resume and (out / MANIFEST).is_file():
-            raise UsageError(f"{out}: this corpus is complete; there is nothing to resume")
-        if not (overwrite and ours):
-            remedy = "choose another folder, or add --overwrite or --resume" if ours else "choose another folder"
-            raise UsageError(f"{out}: already holds something; {remedy}")
-        (out / MANIFEST).unlink(missing_ok=True)
+    if not out.is_dir() or not any(out.iterdir()):
+        return
+    unfinished, complete = (out / UNFINISHED).is_file(), (out / MANIFEST).is_file()
+    if resume and unfinished:
+        _refuse_other_settings(out, wanted)
+    elif resume and complete:
+        raise UsageError(f"{out}: this corpus is complete; there is nothing to resume")
+    elif not (overwrite and (unfinished or complete)):
+        ours = "choose another folder, or add --overwrite or --resume"
+        remedy = ours if unfinished or complete else "choose another folder"
+        raise UsageError(f"{out}: already holds something; {remedy}")
+
+
+def _prepare(out: Path, wanted: dict[str, Any], resume: bool) -> None:
+    """Make `out` ready: keep the finished shards of an unfinished build to resume, else begin anew."""
+    if resume and (out / UNFINISHED).is_file():
         for folder in ("pages", "quarantine"):
-            shutil.rmtree(out / folder, ignore_errors=True)
+            for left in (out / folder).glob(f"*{TEMPORARY}"):
+                left.unlink()
+        return
+    (out / MANIFEST).unlink(missing_ok=True)
     for folder in ("pages", "quarantine"):
-        (out / folder).mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(out / folder, ignore_errors=True)
+        (out / folder).mkdir(parents=True)
     write_text(out / UNFINISHED, json.dumps(wanted, indent=1, sort_keys=True) + "\n")
+
+
+def _finished(out: Path, planned: set[str]) -> set[str]:
+    """Shards that an earlier run of this build finished; those of documents that have changed since are removed."""
+    for folder in ("pages", "quarantine"):
+        for name in set(shard_names(out / folder)) - planned - {DOCUMENTS_SHARD}:
+            (out / folder / name).unlink()
+    return set(shard_names(out / "pages"))
+
+
+def _write_quarantine(out: Path, name: str, rows: list[Record]) -> None:
+    """Write a shard of the quarantine, or remove what an interrupted run left under its name when there are no rows."""
+    if rows:
+        write_shard(out / "quarantine", name, rows, QUARANTINE)
+    else:
+        (out / "quarantine" / name).unlink(missing_ok=True)
 
 
 def _refuse_other_settings(out: Path, wanted: dict[str, Any]) -> None:
@@ -226,8 +247,7 @@ def _run_jobs(jobs: list[Record], out: Path, settings: CorpusSettings) -> int:
             taken += pages
             dropped += drops
         # The shard of pages is written last, also when empty: its being there says that the job is done.
-        if dropped:
-            write_shard(out / "quarantine", job["name"], dropped, QUARANTINE)
+        _write_quarantine(out, job["name"], dropped)
         write_shard(out / "pages", job["name"], taken, PAGES)
         return {"taken": len(taken), "dropped": len(dropped)}
 

@@ -37,7 +37,10 @@ def documents(tmp_path: Path) -> Path:
 def test_a_killed_build_is_resumed_to_the_same_corpus(tmp_path: Path, documents: Path) -> None:
     out = tmp_path / "out"
     command = [sys.executable, "-m", "cluster.cli", "corpus", "build", str(documents), "--out", str(out), *FLAGS]
-    with subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as process:
+    # Ray gives way to everything else on the machine; here it is what is waited for.
+    environment = {**os.environ, "RAY_worker_niceness": "0"}
+    quiet = subprocess.DEVNULL
+    with subprocess.Popen(command, stderr=quiet, stdout=quiet, env=environment) as process:
         deadline = time.monotonic() + 90
         while len(shard_names(out / "pages")) < 2:
             assert process.poll() is None, "ended before it could be killed"
@@ -65,6 +68,43 @@ def test_a_killed_build_is_resumed_to_the_same_corpus(tmp_path: Path, documents:
     assert names == shard_names(tmp_path / "whole" / "pages")
     assert len(kept) < len(names), "killed in the middle"
     assert {name: (out / "pages" / name).stat().st_mtime_ns for name in kept} == kept, "finished work is not done again"
+
+
+@pytest.mark.usefixtures("ray_session")
+def test_documents_may_come_and_go_before_a_resume(
+    tmp_path: Path, documents: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("pipelines.build.write_manifest", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            build([str(documents)], out, SETTINGS)
+    (documents / "3.pdf").unlink()
+    (documents / "locked.pdf").unlink()
+    (documents / "0a.pdf").write_bytes(plain(["a new document"]))
+    resumed = build([str(documents)], out, SETTINGS, resume=True)
+    assert (resumed.found, resumed.taken, resumed.pages) == (12, 12, 89)
+    assert resumed.reasons == {}
+    assert verify(out) == []
+    assert resumed.corpus_digest == build([str(documents)], tmp_path / "whole", SETTINGS).corpus_digest
+
+
+@pytest.mark.usefixtures("ray_session")
+def test_overwriting_with_nothing_keeps_what_is_there(tmp_path: Path, documents: Path) -> None:
+    out = tmp_path / "out"
+    before = build([str(documents / "0.pdf")], out, SETTINGS)
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty" / "note.txt").write_text("no document")
+    with pytest.raises(UsageError, match="holds no PDF"):
+        build([str(tmp_path / "empty")], out, SETTINGS, overwrite=True)
+    assert Corpus.open(out).digest == before.corpus_digest
+    after = build([str(documents / "1.pdf")], out, SETTINGS, overwrite=True)
+    assert after.corpus_digest != before.corpus_digest
+    assert verify(out) == []
 
 
 def test_an_output_folder_is_never_lost(tmp_path: Path, documents: Path, capsys: pytest.CaptureFixture[str]) -> None:
