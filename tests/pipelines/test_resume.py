@@ -14,6 +14,7 @@ from cluster.cli import main
 from pipelines.build import build
 from pipelines.corpus import Corpus
 from pipelines.errors import UsageError
+from pipelines.quarantine import DropError, Reason
 from pipelines.settings import CorpusSettings
 from pipelines.shards import shard_names
 from pipelines.verify import verify
@@ -107,7 +108,12 @@ def test_overwriting_with_nothing_keeps_what_is_there(tmp_path: Path, documents:
     assert verify(out) == []
 
 
-def test_an_output_folder_is_never_lost(tmp_path: Path, documents: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_output_folder_is_never_lost(
+    tmp_path: Path, documents: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: object) -> None:
+        raise DropError(Reason.CRASHED)
+
     foreign = tmp_path / "foreign"
     foreign.mkdir()
     (foreign / "thesis.txt").write_text("ten years of work")
@@ -121,9 +127,9 @@ def test_an_output_folder_is_never_lost(tmp_path: Path, documents: Path, capsys:
     assert (foreign / "thesis.txt").read_text() == "ten years of work"
     new = tmp_path / "new"
     assert main(["corpus", "build", str(documents / "nothing"), "--out", str(new)]) == 2
-    assert (
-        main(["corpus", "build", str(documents), "--out", str(new), "--ocr", "doctr", "--doctr-weights", "none"]) == 2
-    )
+    monkeypatch.setattr("pipelines.ocr.isolated.IsolatedEngine.load", fail)
+    assert main(["corpus", "build", str(documents), "--out", str(new)]) == 2
+    assert "OCR engine auto cannot be loaded" in capsys.readouterr().err
     assert not new.exists()
 
 
