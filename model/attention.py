@@ -12,15 +12,19 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from model.flex import FlexBias, flex
 from model.masking import MASKED
 from model.sample_attention import SampleAttention, SharedBias
+
+# A stack's position bias, in the form that its attention path takes.
+Bias = Tensor | SharedBias | FlexBias
 
 # Fewer scores than this a head, and the plain products are faster than going sample by sample (generation).
 SMALL = 32 * 32
 
 
 def attention(
-    query: Tensor, key: Tensor, value: Tensor, bias: Tensor | SharedBias | None, visible: Tensor | None, path: str
+    query: Tensor, key: Tensor, value: Tensor, bias: Bias | None, visible: Tensor | None, path: str
 ) -> Tensor:
     """Attend, with a bias shared by the batch and a key mask shared by heads and queries.
 
@@ -31,7 +35,7 @@ def attention(
         bias: [1, H, Q, K] or [1, 1, Q, K], added to the scores (T5's position bias, causal mask included), or None;
             a stack gives all its layers what `prepare_bias` made of it.
         visible: bool [B, K], False for keys no query may see (padding), or None for all visible.
-        path: "reference", "sample" (sample by sample, for CPUs) or "sdpa".
+        path: "reference", "sample" (sample by sample, for CPUs), "sdpa" or "flex" (for CUDA).
 
     Returns:
         [B, H, Q, C] in the type of `value`.
@@ -42,20 +46,27 @@ def attention(
         values = None if shared is None else shared.values
         out: Tensor = SampleAttention.apply(query, key, value, values, shared, visible)
         return out
-    if isinstance(bias, SharedBias):
-        bias = bias.values
-    if path == "sdpa":
-        return _sdpa(query, key, value, bias, visible)
-    return _reference(query, key, value, bias, visible)
+    if path == "flex" and bias is not None:
+        return flex(query, key, value, bias if isinstance(bias, FlexBias) else FlexBias(_values(bias), visible))
+    values = None if bias is None else _values(bias)
+    if path in ("sdpa", "flex"):
+        return _sdpa(query, key, value, values, visible)
+    return _reference(query, key, value, values, visible)
 
 
-def prepare_bias(bias: Tensor, like: Tensor, path: str) -> Tensor | SharedBias:
+def prepare_bias(bias: Tensor, like: Tensor, visible: Tensor | None, path: str) -> Bias:
     """The bias as the layers of a stack whose positions are `like` share it: cast once a forward, not once a layer."""
     kind = like.device.type
     dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else like.dtype
     if path == "sample" and not torch.compiler.is_compiling():
         return SharedBias(bias, dtype)
+    if path == "flex":
+        return FlexBias(bias.contiguous(), visible)
     return bias.to(dtype) if path == "sdpa" else bias
+
+
+def _values(bias: Bias) -> Tensor:
+    return bias if isinstance(bias, Tensor) else bias.values
 
 
 def _reference(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None, visible: Tensor | None) -> Tensor:

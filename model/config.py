@@ -8,7 +8,7 @@ from model.errors import ModelInputError
 
 COORDINATE_BUCKETS = 1000
 VISUAL_TEXT_MODALITIES = 2
-ATTENTION_PATHS = ("auto", "reference", "sample", "sdpa")
+ATTENTION_PATHS = ("auto", "reference", "sample", "sdpa", "flex")
 
 PRESETS: dict[str, dict[str, Any]] = {
     # Small enough to pretrain on two cores in minutes: a quarter of the picture, a quarter of the visual tokens.
@@ -58,7 +58,7 @@ class DocFormerV2Config(PreTrainedConfig):  # type: ignore[misc]
         grid_rows, grid_columns: cells of the token-to-grid task.
         line_classes: classes of the token-to-line task: same line, one apart, ..., this many less one or more apart.
         loss_weight_dlm, loss_weight_line, loss_weight_grid: weights of the three losses; 0 switches one off.
-        attention_path: "auto" (by device, as measured), "reference", "sample" or "sdpa".
+        attention_path: "auto" (by device, as measured), "reference", "sample", "sdpa" or "flex".
 
     Raises:
         ModelInputError: sizes that do not fit together.

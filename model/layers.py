@@ -12,11 +12,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers.modeling_layers import GradientCheckpointingLayer
 
-from model.attention import attention
+from model.attention import Bias, attention
 from model.config import DocFormerV2Config
-from model.sample_attention import SharedBias
-
-Bias = Tensor | SharedBias
 
 
 class RMSNorm(nn.Module):

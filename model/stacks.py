@@ -61,8 +61,8 @@ class Encoder(nn.Module):
             parts.append(self.embeddings.text(input_ids, bbox, bbox_hidden))
         x_bsd = self.dropout(torch.cat(parts, dim=1) if len(parts) > 1 else parts[0])
         path = choose_path(self.attention_path, x_bsd.device)
-        bias = prepare_bias(self.position_bias(x_bsd.shape[1], x_bsd.shape[1]), x_bsd, path)
         visible = visible_keys(attention_mask, x_bsd.shape[1])
+        bias = prepare_bias(self.position_bias(x_bsd.shape[1], x_bsd.shape[1]), x_bsd, visible, path)
         for layer in self.layers:
             x_bsd = layer(x_bsd, bias, visible, path)
         return BaseModelOutput(last_hidden_state=self.dropout(self.norm(x_bsd)))
@@ -93,8 +93,8 @@ class Decoder(nn.Module):
         past = int(cache.get_seq_length()) if cache is not None else 0
         length = past + x_btd.shape[1]
         path = choose_path(self.attention_path, x_btd.device)
-        bias = prepare_bias(self.position_bias(x_btd.shape[1], length), x_btd, path)
         visible = visible_keys(decoder_attention_mask, length)
+        bias = prepare_bias(self.position_bias(x_btd.shape[1], length), x_btd, visible, path)
         for layer in self.layers:
             x_btd = layer(x_btd, encoded_bsd, bias, visible, encoded_visible, path, past_key_values=cache)
         out: Tensor = self.dropout(self.norm(x_btd))

@@ -214,7 +214,8 @@ def print_comparison(rows: list[dict[str, Any]]) -> None:
 def attention_table(args: argparse.Namespace) -> list[dict[str, Any]]:
     """Forward and backward of one layer's attention with a learned bias, milliseconds, by path and length."""
     config, device, dtype = DocFormerV2Config.preset(args.preset), torch.device(args.device), DTYPES[args.dtype]
-    paths = [path for path in ATTENTION_PATHS if path != "auto" and (path != "sample" or device.type == "cpu")]
+    elsewhere = {"auto", "flex"} if device.type == "cpu" else {"auto", "sample"}
+    paths = [path for path in ATTENTION_PATHS if path not in elsewhere]
     rows = []
     print(f"{'length':>7s} {'padding':>8s} " + " ".join(f"{path:>12s}" for path in paths) + "   (ms, best)")
     for length in args.lengths:

@@ -3,8 +3,9 @@
 import pytest
 import torch
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
-from model.attention import PositionBias, attention
+from model.attention import PositionBias, attention, prepare_bias
 from model.masking import MASKED
 
 PATHS = ["sdpa", "sample"]
@@ -24,6 +25,9 @@ def case(queries: int, keys: int, padded: bool, biased: bool) -> tuple[list[Tens
         lengths = torch.tensor([keys, keys // 2, 1])
         visible = torch.arange(keys)[None] < lengths[:, None]
     return [x.requires_grad_() for x in inputs], visible
+
+
+on_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 
 
 def run(path: str, inputs: list[Tensor], visible: Tensor | None) -> list[Tensor]:
@@ -46,6 +50,61 @@ def test_path_agrees_with_reference(path: str, queries: int, keys: int, padded: 
     assert len(wanted) == len(got) == (5 if biased else 4)
     for theirs, ours in zip(wanted, got, strict=True):
         assert torch.allclose(theirs, ours, atol=2e-5)
+
+
+@pytest.mark.parametrize("padded", [True, False])
+@pytest.mark.parametrize(("queries", "keys"), [(40, 40), (31, 70)])
+def test_flex_gives_the_references_values(queries: int, keys: int, padded: bool) -> None:
+    """On a CPU torch has no gradients for it."""
+    inputs, visible = case(queries, keys, padded, biased=True)
+    query, key, value, bias = (x.detach() for x in inputs)
+    wanted = attention(query, key, value, bias, visible, "reference")
+    assert torch.allclose(attention(query, key, value, bias, visible, "flex"), wanted, atol=2e-5)
+
+
+@on_cuda
+@pytest.mark.parametrize("path", ["sdpa", "flex"])
+@pytest.mark.parametrize("padded", [True, False])
+def test_path_agrees_with_reference_on_cuda(path: str, padded: bool) -> None:
+    inputs, visible = case(256, 256, padded, biased=True)
+    inputs = [x.detach().cuda().requires_grad_() for x in inputs]
+    visible = None if visible is None else visible.cuda()
+    wanted, got = run("reference", inputs, visible), run(path, inputs, visible)
+    for theirs, ours in zip(wanted, got, strict=True):
+        assert torch.allclose(theirs, ours, atol=5e-3)
+
+
+@pytest.mark.parametrize("path", ["sample", "sdpa"])
+def test_layers_that_share_a_bias_sum_its_gradient(path: str) -> None:
+    """As in a stack: the bias is prepared once, three layers use it, one of them recomputed in the backward pass."""
+    inputs, visible = case(40, 40, padded=True, biased=True)
+    gradients = []
+    for kind in ("reference", path):
+        for x in inputs:
+            x.grad = None
+        query, key, value, bias = inputs
+        shared = prepare_bias(bias, query, visible, kind)
+        for layer in range(3):
+            if layer == 1:
+                query = checkpoint(attention, query, key, value, shared, visible, kind, use_reentrant=False)
+            else:
+                query = attention(query, key, value, shared, visible, kind)
+        query.square().sum().backward()
+        gradients.append([x.grad.clone() for x in inputs if x.grad is not None])
+    assert len(gradients[1]) == 4
+    for theirs, ours in zip(*gradients, strict=True):
+        assert torch.allclose(theirs, ours, atol=2e-5)
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_path_agrees_with_reference_in_bf16(path: str) -> None:
+    inputs, visible = case(40, 40, padded=True, biased=True)
+    exact = run("reference", inputs, visible)
+    halves = [x.detach().bfloat16().requires_grad_() for x in inputs[:3]] + inputs[3:]
+    theirs, ours = run("reference", halves, visible), run(path, halves, visible)
+    for wanted, reference, got in zip(exact, theirs, ours, strict=True):
+        rounding = (reference.float() - wanted).abs().max()
+        assert (got.float() - wanted).abs().max() < 2 * rounding + 1e-3
 
 
 def test_reference_is_softmax_of_scores_plus_bias() -> None:
