@@ -18,8 +18,10 @@ from model.tokenizer import EOS_ID, PAD_ID, WordTokenizer, load_tokenizer
 
 FILE_NAME = "processor_config.json"
 
-# A page picture: PIL, uint8 [rows, columns, 3] array, encoded bytes (JPEG, PNG, TIFF), or the path of such a file.
+# A page picture: PIL, uint8 [rows, columns, 3] array, encoded bytes (JPEG, PNG, TIFF), the path of such a file, or a
+# PDF page (of PyMuPDF: whatever draws itself with `get_pixmap`).
 Picture = Any
+PDF_PAGE_DPI = 150
 # Reads a picture: words, and for each its x0, y0, x1, y1 in 0..1000 of the picture.
 Ocr = Callable[[Image.Image], tuple[Sequence[str], Sequence[Sequence[int]]]]
 
@@ -135,6 +137,31 @@ class DocFormerV2Processor:
             batch["pixel_values"] = torch.from_numpy(np.stack([self._pixels(picture) for picture in pictures]))
         return BatchFeature(batch)
 
+    def windows(
+        self, words: Sequence[str], question: str | None = None, overlap_tokens: int = 64
+    ) -> list[tuple[int, int]]:
+        """Ranges first..last of `words` that each fit the text positions beside the question, in order.
+
+        Together they hold all words; neighbours share the words of about `overlap_tokens` tokens, so that an answer
+        at a window's edge stands whole in one of them. A page that fits, or has no words, is one range.
+        """
+        _, room = self._asked(question)
+        _, word_index = self._words.encode_words(words)
+        before = np.concatenate([[0], np.cumsum(np.bincount(word_index, minlength=len(words)))])  # tokens before a word
+        overlap = min(overlap_tokens, room // 2)
+        ranges: list[tuple[int, int]] = []
+        first = last = 0
+        while not ranges or last < len(words):
+            end = int(np.searchsorted(before, before[first] + room, side="right")) - 1
+            if ranges and end <= last:  # the next word is too long to stand beside the overlap
+                first = last
+                end = int(np.searchsorted(before, before[first] + room, side="right")) - 1
+            # A word longer than a window is cut, as the end of a page is.
+            last = min(max(end, first + 1), len(words))
+            ranges.append((first, last))
+            first = max(int(np.searchsorted(before, before[last] - overlap)), first + 1)
+        return ranges
+
     def decode(self, tokens: Any) -> str:
         """Text of one sequence of generated token ids, special tokens left out."""
         text: str = self.tokenizer.decode(tokens, skip_special_tokens=True)
@@ -170,17 +197,22 @@ class DocFormerV2Processor:
             raise ModelInputError(
                 f"boxes hold {word_boxes.min()}..{word_boxes.max()}: scale them to 0..1000 of the page"
             )
-        asked = self.tokenizer(question, add_special_tokens=False)["input_ids"] if question else []
+        asked, room = self._asked(question)
+        ids, word_index = self._words.encode_words(words, room)
+        bbox = np.zeros((len(ids) + len(asked) + 1, 4), np.int64)
+        bbox[: len(ids)] = word_boxes[word_index]
+        return np.concatenate([ids, np.asarray(asked, np.int64), [EOS_ID]]).astype(np.int64), bbox
+
+    def _asked(self, question: str | None) -> tuple[list[int], int]:
+        """The question's tokens, and the text positions that are left for the page."""
+        asked: list[int] = self.tokenizer(question, add_special_tokens=False)["input_ids"] if question else []
         room = self.max_text_tokens - 1 - len(asked)
         if room < 0:
             raise ModelInputError(
                 f"the question takes {len(asked)} tokens of {self.max_text_tokens - 1}: shorten it, "
                 "or raise max_text_tokens"
             )
-        ids, word_index = self._words.encode_words(words, room)
-        bbox = np.zeros((len(ids) + len(asked) + 1, 4), np.int64)
-        bbox[: len(ids)] = word_boxes[word_index]
-        return np.concatenate([ids, np.asarray(asked, np.int64), [EOS_ID]]).astype(np.int64), bbox
+        return asked, room
 
     def _pixels(self, picture: Image.Image) -> NDArray[np.uint8]:
         size = (self.image_width, self.image_height)
@@ -190,7 +222,10 @@ class DocFormerV2Processor:
 
 def _open(picture: Picture) -> Image.Image:
     try:
-        if isinstance(picture, np.ndarray):
+        if hasattr(picture, "get_pixmap"):
+            pixmap = picture.get_pixmap(dpi=PDF_PAGE_DPI, alpha=False)
+            picture = Image.frombytes("RGB", (pixmap.width, pixmap.height), pixmap.samples)
+        elif isinstance(picture, np.ndarray):
             picture = Image.fromarray(picture)
         elif isinstance(picture, bytes):
             picture = Image.open(io.BytesIO(picture))

@@ -1,16 +1,20 @@
 import io
+from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from PIL import Image
 from transformers import AutoProcessor
 
 from model import DocFormerV2Processor
 from model.errors import ModelInputError
-from model.tokenizer import load_tokenizer, train_tokenizer
+from model.tokenizer import WordTokenizer, load_tokenizer, train_tokenizer
 from tests.model.pages import small_model
 
 WORDS = ["Invoice", "number", "4711", "total", "due", "1,250.00", "EUR"]
@@ -91,6 +95,42 @@ def test_a_page_without_text_and_a_mode_one_picture_still_answer(processor: DocF
         for batch in (processor(images=page), processor(images=page, questions="total ?")):
             answers = processor.batch_decode(model.generate(**batch, max_new_tokens=3))
             assert len(answers) == 1
+
+
+class DrawsItself:
+    """What a PDF library's page looks like from here."""
+
+    def get_pixmap(self, dpi: int, alpha: bool) -> Any:
+        assert (dpi, alpha) == (150, False)
+        return SimpleNamespace(width=30, height=40, samples=bytes([7]) * (30 * 40 * 3))
+
+
+def test_a_pdf_page_is_drawn_and_read_by_the_ocr(processor: DocFormerV2Processor) -> None:
+    read = processor(images=DrawsItself(), ocr=lambda image: (WORDS[: image.width // 10], BOXES[:3]))
+    assert (read["pixel_values"] == 7).all()
+    assert torch.equal(read["input_ids"], processor(words=WORDS[:3], boxes=BOXES[:3])["input_ids"])
+
+
+def test_a_real_pdf_page_is_taken(processor: DocFormerV2Processor) -> None:
+    pymupdf = pytest.importorskip("pymupdf")
+    page = pymupdf.open().new_page(width=100, height=200)
+    assert (processor(images=page)["pixel_values"] == 255).all()
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
+@given(pieces=st.lists(st.integers(0, 40), max_size=60), room=st.integers(0, 30), overlap=st.integers(0, 40))
+def test_windows_hold_every_word_and_fit(tokenizer: Any, pieces: list[int], room: int, overlap: int) -> None:
+    words = ["\u200b" if count == 0 else "4711" * count for count in pieces]
+    processor = DocFormerV2Processor(tokenizer, max_text_tokens=room + 1)
+    ranges = processor.windows(words, None, overlap)
+    tokens = [len(WordTokenizer(tokenizer).encode_words([word])[0]) for word in words]
+    assert ranges[0][0] == 0
+    assert ranges[-1][1] == len(words)
+    for first, last in ranges:
+        assert last - first == min(1, len(words)) or sum(tokens[first:last]) <= room
+    for (first, last), (following, after) in pairwise(ranges):
+        assert first < following <= last < after
+        assert sum(tokens[following:last]) <= overlap
 
 
 def test_saved_processor_comes_back_the_same(processor: DocFormerV2Processor, tmp_path: Path) -> None:
