@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
+from functools import cache
 from importlib import metadata
 from typing import Literal, Self
 
@@ -84,6 +85,7 @@ class CorpusSettings(BaseModel):
         return hashlib.sha256(text.encode()).hexdigest()
 
 
+@cache
 def versions() -> Mapping[str, str]:
     """Versions of the libraries whose output is in a row."""
     return {name: metadata.version(name) for name in ("pymupdf", "pillow", "rapidocr", "tesserocr", "python-doctr")}
