@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from cluster.commands import corpus, demo, export, pretrain, tokenizer
+from model.errors import ModelInputError
 from pipelines.errors import JobError, UsageError
 
 COMMANDS = (demo, corpus, tokenizer, pretrain, export)
@@ -41,7 +42,7 @@ def build_parser() -> OneLineParser:
     parser = OneLineParser(
         prog="docformer",
         description="DocFormerV2 pretraining, whole: raw PDFs to labels in Parquet, to pretraining, to answers.",
-        epilog="Start with: docformer corpus --help",
+        epilog="Start with: docformer demo",
         allow_abbrev=False,
     )
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND", parser_class=OneLineParser)
@@ -67,7 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args = build_parser().parse_args(arguments)
     try:
         return int(args.run(args))
-    except UsageError as error:
+    except (UsageError, ModelInputError) as error:
         print(f"{args.command_name}: error: {error}", file=sys.stderr)
         return 2
     except JobError as error:

@@ -96,7 +96,7 @@ def _journey(pdfs: Path | None, out: Path, recipe: Path, stages: Stages) -> list
         from cluster.settings import PretrainSettings
 
         run = out / "run"
-        places = {"corpus": out / "corpus", "out": run, "tokenizer": str(out / "tokenizer")}
+        places = {"corpus": str(out / "corpus"), "out": str(run), "tokenizer": str(out / "tokenizer")}
         pretrain_settings = load_settings(PretrainSettings, "pretrain", recipe, places)
         pretrain(pretrain_settings, resume=False)
         training, evaluations = read_metrics(run)

@@ -1,0 +1,145 @@
+"""A checkpoint is complete or absent: a process is killed at each step of its commit."""
+
+import json
+import os
+import shutil
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import cluster.checkpoint as checkpoint
+from cluster.checkpoint import Checkpoint, DamagedError, complete, newest_good, save
+from cluster.engine import Fragment
+
+SHAPES = {"a": (2, 3), "b": (4,)}
+
+
+class Alone:
+    """The exchange of a single rank."""
+
+    rank, world_size = 0, 1
+
+    def all(self, value: Any) -> list[Any]:
+        return [value]
+
+
+def fragments(value: float) -> list[Fragment]:
+    return [
+        Fragment(name, start, {key: torch.full((length,), value) for key in checkpoint.STATE})
+        for name, start, length in (("a", 0, 4), ("a", 4, 2), ("b", 0, 4))
+    ]
+
+
+def store(run: Path, step: int, keep: int = 2) -> None:
+    save(run / "checkpoints", step, fragments(float(step)), SHAPES, {"seed": 1}, Alone(), keep)  # type: ignore[arg-type]
+
+
+def killed_in(call: int, work: Callable[[], None]) -> bool:
+    """Run `work` in a process that is killed just before its `call`-th step of the commit; whether it was."""
+    child = os.fork()
+    if child == 0:
+        made = 0
+
+        def counting(original: Any) -> Any:
+            def step(*args: Any, **kwargs: Any) -> Any:
+                nonlocal made
+                made += 1
+                if made == call:
+                    os.kill(os.getpid(), signal.SIGKILL)
+                return original(*args, **kwargs)
+
+            return step
+
+        for module, name in (
+            *((checkpoint, name) for name in ("save_file", "sync_file", "file_sha256", "write_text", "sync_folder")),
+            *((Path, name) for name in ("mkdir", "rename", "open")),
+            (shutil, "rmtree"),
+        ):
+            setattr(module, name, counting(getattr(module, name)))
+        try:
+            work()
+        finally:
+            os._exit(0)
+    _, status = os.waitpid(child, 0)
+    return os.WIFSIGNALED(status)
+
+
+def test_what_is_read_is_what_was_written(tmp_path: Path) -> None:
+    store(tmp_path, 7)
+    found, complaints = newest_good(tmp_path / "checkpoints")
+    assert found is not None
+    assert (found.step, found.index["seed"], complaints) == (7, 1, [])
+    across = found.read("a", 3, 2)
+    assert set(across) == {"weight", "exp_avg", "exp_avg_sq"}
+    assert all(torch.equal(value, torch.full((2,), 7.0)) for value in across.values())
+    assert {name: tuple(value.shape) for name, value in found.weights().items()} == SHAPES
+    assert (tmp_path / "latest").read_text() == "step-00000007\n"
+
+
+def test_only_the_newest_are_kept(tmp_path: Path) -> None:
+    for step in (1, 2, 3, 4):
+        store(tmp_path, step, keep=2)
+    assert [path.name for path in complete(tmp_path / "checkpoints")] == ["step-00000004", "step-00000003"]
+
+
+def test_a_kill_at_any_step_of_the_commit_leaves_a_good_checkpoint(tmp_path: Path) -> None:
+    for step in (1, 2):
+        store(tmp_path / "start", step)
+    steps_seen = set()
+    for call in range(1, 200):
+        run = tmp_path / f"killed-{call}"
+        shutil.copytree(tmp_path / "start", run)
+        killed = killed_in(call, lambda run=run: store(run, 3))  # type: ignore[misc]
+        found, complaints = newest_good(run / "checkpoints")
+        assert found is not None
+        assert not complaints
+        assert found.step in (2, 3)
+        assert torch.equal(found.weights()["b"], torch.full((4,), float(found.step)))
+        steps_seen.add(found.step)
+        store(run, 3)  # the run goes on and comes by the same step again
+        assert newest_good(run / "checkpoints")[0].step == 3  # type: ignore[union-attr]
+        if not killed:
+            break
+    assert steps_seen == {2, 3}
+    assert call > 10
+
+
+@pytest.mark.parametrize("name", ["rank-00000.safetensors", "checkpoint.json"])
+def test_a_flipped_byte_is_found_and_named(tmp_path: Path, name: str) -> None:
+    for step in (1, 2):
+        store(tmp_path, step)
+    file = tmp_path / "checkpoints" / "step-00000002" / name
+    data = bytearray(file.read_bytes())
+    place = data.index(b'"seed": 1') + 8 if name.endswith("json") else len(data) - 3
+    data[place] ^= 1
+    file.write_bytes(bytes(data))
+    found, complaints = newest_good(tmp_path / "checkpoints", Alone())  # type: ignore[arg-type]
+    assert found is not None
+    assert found.step == 1
+    assert len(complaints) == 1
+    assert str(file) in complaints[0]
+    assert (tmp_path / "checkpoints" / "step-00000002.damaged").is_dir(), "set aside, not deleted"
+
+
+def test_a_missing_file_and_another_format_are_refused(tmp_path: Path) -> None:
+    store(tmp_path, 1)
+    folder = tmp_path / "checkpoints" / "step-00000001"
+    index = json.loads((folder / "checkpoint.json").read_text())
+    (folder / "rank-00000.safetensors").unlink()
+    with pytest.raises(DamagedError, match="missing"):
+        Checkpoint(folder).verify()
+    index["format"] = 99
+    index.pop("digest")
+    (folder / "checkpoint.json").write_text(json.dumps({**index, "digest": checkpoint._digest(index)}))
+    with pytest.raises(DamagedError, match="another format"):
+        Checkpoint(folder)
+
+
+def test_fragments_that_leave_a_gap_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match="do not make up"):
+        save(tmp_path / "checkpoints", 1, fragments(1.0)[1:], SHAPES, {}, Alone(), 1)  # type: ignore[arg-type]
+    assert newest_good(tmp_path / "checkpoints") == (None, [])

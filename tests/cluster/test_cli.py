@@ -1,0 +1,102 @@
+"""Bad input ends in one line on standard error and exit code 2, and destroys nothing."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from cluster.cli import build_parser, main
+
+
+def fails(capsys: pytest.CaptureFixture[str], *arguments: object, code: int = 2) -> str:
+    """Run the command line, check its exit code, return its one line of standard error."""
+    try:
+        result = main([str(argument) for argument in arguments])
+    except SystemExit as stop:
+        result = int(stop.code or 0)
+    error = capsys.readouterr().err
+    assert result == code, error
+    lines = [line for line in error.splitlines() if line.strip()]
+    assert len(lines) == 1, error
+    assert "Traceback" not in error
+    return lines[0]
+
+
+def test_unknown_option_names_the_nearest(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    line = fails(capsys, "corpus", "build", tmp_path, "--out", tmp_path / "c", "--gird-rows", "3")
+    assert "--gird-rows" in line
+    assert "did you mean --grid-rows" in line
+
+
+def test_unknown_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "corpsu" in fails(capsys, "corpsu")
+
+
+def test_no_command(capsys: pytest.CaptureFixture[str]) -> None:
+    fails(capsys)
+
+
+def test_unknown_configuration_key(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    config = tmp_path / "run.yaml"
+    config.write_text("corpus:\n  grid_row: 4\n")
+    line = fails(capsys, "corpus", "build", tmp_path, "--out", tmp_path / "c", "--config", config)
+    assert "did you mean 'grid_rows'" in line
+    assert not (tmp_path / "c").exists()
+
+
+def test_missing_source_folder(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    line = fails(capsys, "corpus", "build", tmp_path / "absent", "--out", tmp_path / "c")
+    assert "absent" in line
+    assert not (tmp_path / "c").exists()
+
+
+def test_folder_without_documents(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "note.txt").write_text("not a document")
+    assert main(["corpus", "build", str(tmp_path / "in"), "--out", str(tmp_path / "c")]) == 2
+    assert f"{tmp_path / 'in'}: holds no PDF" in capsys.readouterr().err.splitlines()[-1]
+    assert not (tmp_path / "c").exists()
+
+
+def test_grid_of_more_than_256_cells(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    fails(capsys, "corpus", "build", tmp_path, "--out", tmp_path / "c", "--grid-rows", "32", "--grid-columns", "32")
+
+
+def test_output_folder_that_holds_something_is_left_alone(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.pdf").write_bytes(b"%PDF-1.4 broken")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "precious.txt").write_text("keep me")
+    fails(capsys, "corpus", "build", tmp_path / "in", "--out", tmp_path / "out")
+    assert (tmp_path / "out" / "precious.txt").read_text() == "keep me"
+
+
+@pytest.mark.parametrize("command", ["stats", "verify"])
+def test_corpus_that_is_none(capsys: pytest.CaptureFixture[str], tmp_path: Path, command: str) -> None:
+    assert "manifest.json" in fails(capsys, "corpus", command, tmp_path)
+
+
+def test_corpus_of_another_schema_version(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    (tmp_path / "manifest.json").write_text(json.dumps({"schema_version": 999}))
+    assert "999" in fails(capsys, "corpus", "stats", tmp_path)
+
+
+def test_pretrain_without_a_corpus(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    line = fails(
+        capsys, "pretrain", "--corpus", tmp_path / "absent", "--tokenizer", tmp_path, "--out", tmp_path / "run"
+    )
+    assert "absent" in line
+    assert not (tmp_path / "run").exists()
+
+
+def test_every_command_has_help_with_an_example(capsys: pytest.CaptureFixture[str]) -> None:
+    import argparse
+
+    def leaves(parser: argparse.ArgumentParser) -> list[argparse.ArgumentParser]:
+        groups = [a for a in parser._actions if isinstance(a, argparse._SubParsersAction)]
+        return [leaf for g in groups for child in g.choices.values() for leaf in leaves(child)] or [parser]
+
+    commands = leaves(build_parser())
+    assert len(commands) >= 9
+    for command in commands:
+        assert f"example:\n  {command.prog}" in command.format_help(), command.prog
