@@ -5,13 +5,16 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import AutoConfig, AutoModelForSeq2SeqLM
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from transformers import AutoConfig, AutoModel, AutoModelForSeq2SeqLM
 
 from model.config import PRESETS, DocFormerV2Config
 from model.docformer import DocFormerV2ForConditionalGeneration
 from model.errors import ModelInputError
 from tests.model.pages import page_batch, page_inputs, small_config, small_model
 
+MODEL = small_model()
 PAPER_MILLIONS = {"small": 66, "base": 232, "large": 750}
 
 
@@ -194,6 +197,73 @@ def test_saved_and_loaded_model_gives_the_same_logits(tmp_path: Path, tied: bool
     batch = page_batch(model.config)
     with torch.no_grad():
         assert torch.equal(model(**batch).logits, again.eval()(**batch).logits)
+
+
+def test_it_is_registered_with_the_auto_classes(tmp_path: Path) -> None:
+    assert isinstance(AutoConfig.for_model("docformerv2", d_model=64), DocFormerV2Config)
+    config = small_config(line_classes=4, spatial_init="normal", attention_path="reference")
+    for auto in (AutoModel, AutoModelForSeq2SeqLM):
+        assert isinstance(auto.from_config(config), DocFormerV2ForConditionalGeneration)
+    small_model(line_classes=4).save_pretrained(tmp_path)
+    again = AutoModel.from_pretrained(tmp_path, dtype=torch.bfloat16)
+    assert again.config.line_classes == 4
+    assert {p.dtype for p in again.parameters()} == {torch.bfloat16}
+
+
+def test_bf16_weights_give_the_fp32_losses_and_gradients_to_bf16s_precision() -> None:
+    exact, rounded = small_model().train(), small_model().train().bfloat16()
+    batch = page_batch(exact.config)
+    losses = []
+    for model in (exact, rounded):
+        out = model(**batch, skip_logits=True)
+        out.loss.backward()
+        losses.append(out.loss.item())
+        assert out.loss.dtype == torch.float32
+    assert losses[1] == pytest.approx(losses[0], rel=0.02)
+    for (name, theirs), ours in zip(exact.named_parameters(), rounded.parameters(), strict=True):
+        assert theirs.grad is not None, name
+        assert ours.grad is not None, name
+        assert torch.cosine_similarity(theirs.grad.flatten(), ours.grad.float().flatten(), dim=0) > 0.98, name
+
+
+def test_autocast_gives_the_fp32_losses_to_bf16s_precision() -> None:
+    model = small_model().train()
+    batch = page_batch(model.config)
+    exact = model(**batch).loss.item()
+    for skip in (False, True):
+        with torch.autocast("cpu", torch.bfloat16):
+            out = model(**batch, skip_logits=skip)
+        out.loss.backward()
+        assert out.loss.item() == pytest.approx(exact, rel=0.02)
+
+
+BOX = st.tuples(*[st.integers(0, 1000)] * 4).map(
+    lambda c: [min(c[0], c[2]), min(c[1], c[3]), max(c[0], c[2]), max(c[1], c[3])]
+)
+
+
+@settings(deadline=None, max_examples=60)
+@given(boxes=st.lists(BOX, min_size=1, max_size=20))
+def test_any_boxes_embedding_is_the_sum_of_its_six_rows(boxes: list[list[int]]) -> None:
+    spatial = MODEL.encoder.embeddings.text_spatial
+    tables = spatial.tables.weight.view(6, 1000, -1)
+    with torch.no_grad():
+        summed = spatial(torch.tensor([boxes]))[0]
+    for (x0, y0, x1, y1), row in zip(boxes, summed, strict=True):
+        wanted = sum(tables[k, min(v, 999)] for k, v in enumerate((x0, y0, x1, y1, x1 - x0, y1 - y0)))
+        assert torch.allclose(row, wanted, atol=1e-5)
+
+
+@settings(deadline=None, max_examples=25)
+@given(boxes=st.lists(BOX, min_size=12, max_size=12), order=st.permutations(range(3)))
+def test_random_boxes_train_and_a_batchs_order_does_not_matter(boxes: list[list[int]], order: list[int]) -> None:
+    batch = {**page_batch(MODEL.config), "bbox": torch.tensor([boxes] * 3)}
+    shuffled = {name: value[order] for name, value in batch.items()}
+    with torch.no_grad():
+        one, other = MODEL(**batch), MODEL(**shuffled)
+    assert torch.isfinite(one.loss)
+    assert torch.allclose(one.grid_logits[order], other.grid_logits, atol=1e-5)
+    assert one.loss.item() == pytest.approx(other.loss.item(), rel=1e-4)
 
 
 def test_a_fresh_process_reproduces_the_logits(tmp_path: Path) -> None:

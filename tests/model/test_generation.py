@@ -56,3 +56,21 @@ def test_sampling_is_repeatable_by_seed() -> None:
         drawn.append(model.generate(**page, do_sample=True, max_new_tokens=12, num_return_sequences=2))
     assert torch.equal(*drawn)
     assert drawn[0].shape[0] == 6
+
+
+def test_sampling_with_a_cache_draws_what_it_draws_without() -> None:
+    model = talkative_model()
+    page = page_inputs(page_batch(model.config))
+    drawn = []
+    for cached in (True, False):
+        torch.manual_seed(5)
+        settings = {"do_sample": True, "top_p": 0.9, "temperature": 0.7, "max_new_tokens": 12}
+        drawn.append(model.generate(**page, use_cache=cached, **settings))
+    assert torch.equal(*drawn)
+    assert len(set(drawn[0].flatten().tolist())) > 5
+
+
+def test_generation_in_bf16_with_gradient_checkpointing_left_on() -> None:
+    model = talkative_model().bfloat16()
+    model.gradient_checkpointing_enable()
+    assert model.generate(**page_inputs(page_batch(model.config)), max_new_tokens=4).shape[0] == 3

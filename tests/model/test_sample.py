@@ -72,6 +72,28 @@ def test_boxes_and_labels_survive_tokenisation_and_masking(
     assert (sample["bbox"][sample["bbox_hidden"]] == 0).all(), "a hidden box is not in the input at all"
 
 
+@shared_tokenizer
+@given(data=st.data(), words=st.integers(1, 120), seed=st.integers(0, 1_000))
+def test_random_boxes_reach_their_sub_words_and_sentinels_show_the_union(
+    word_tokenizer: WordTokenizer, data: st.DataObject, words: int, seed: int
+) -> None:
+    coordinate = st.integers(0, 1000)
+    corners = data.draw(st.lists(st.tuples(*[coordinate] * 4), min_size=words, max_size=words))
+    boxes = np.sort(np.array(corners).reshape(-1, 2, 2), axis=1).reshape(-1, 4)
+    row = {**page_row(words, seed), "boxes": boxes.tolist()}
+    shown = build(word_tokenizer, row, seed, hide_masked_boxes=False)
+    origin = origins(word_tokenizer, row, shown)
+    masked = np.isin(shown["input_ids"][:-1], word_tokenizer.sentinel_ids)
+    for place, word in enumerate(origin):
+        box = shown["bbox"][place]
+        # A sentinel's box holds its first word's; any other token's is its word's.
+        assert (box[:2] <= boxes[word, :2]).all()
+        assert (box[2:] >= boxes[word, 2:]).all()
+        assert masked[place] or box.tolist() == boxes[word].tolist()
+    assert shown["bbox"].min() >= 0
+    assert shown["bbox"].max() <= 1000
+
+
 def test_the_eos_closes_both_sides_and_is_not_labelled(word_tokenizer: WordTokenizer) -> None:
     sample = build(word_tokenizer, page_row(100))
     assert sample["input_ids"][-1] == EOS_ID

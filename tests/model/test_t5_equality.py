@@ -1,10 +1,12 @@
 """With visual tokens absent and the page's additions zeroed, DocFormerV2 is the T5 it was started from."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import nn
 from transformers import T5Config, T5ForConditionalGeneration
 
@@ -87,6 +89,46 @@ def test_generation_equals_t5(tmp_path: Path, form: str) -> None:
         theirs = t5.generate(input_ids=input_ids, max_new_tokens=10, do_sample=False, **settings)
         ours = model.generate(input_ids=input_ids, max_new_tokens=10, do_sample=False, **settings)
         assert torch.equal(ours, theirs)
+
+
+def test_the_published_1_0_files_load(tmp_path: Path) -> None:
+    """They name no activation, hold every alias of the embedding, and a cross-attention bias that T5 never reads."""
+    t5 = random_t5("1.0")
+    weights = {name: value.clone() for name, value in t5.state_dict().items()}
+    bias = "decoder.block.0.layer.1.EncDecAttention.relative_attention_bias.weight"
+    weights[bias] = torch.randn(32, 3)
+    save_file(weights, tmp_path / "model.safetensors")
+    config = t5.config.to_dict()
+    for name in ("feed_forward_proj", "dense_act_fn", "is_gated_act", "scale_decoder_outputs", "tie_word_embeddings"):
+        config.pop(name, None)
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    model, report = model_from_t5(str(tmp_path), **PAGE)
+    assert model.config.tie_word_embeddings
+    assert model.config.scale_decoder_outputs
+    assert report.unused == (bias,)
+    input_ids = torch.randint(2, 99, (1, 30))
+    with torch.no_grad():
+        ours = without_additions(model)(input_ids=input_ids, decoder_input_ids=input_ids).logits
+        theirs = t5(input_ids=input_ids, decoder_input_ids=input_ids).logits
+    assert (ours - theirs).abs().max() < 1e-4
+
+
+def test_the_published_flan_files_load(tmp_path: Path) -> None:
+    """1.1's form, in several files of half precision."""
+    t5 = random_t5("1.1")
+    t5.half().save_pretrained(tmp_path, max_shard_size="60KB")
+    assert len(list(tmp_path.glob("*.safetensors"))) > 2
+    model, report = model_from_t5(str(tmp_path), **PAGE)
+    assert not model.config.tie_word_embeddings
+    assert not model.config.scale_decoder_outputs
+    assert model.config.feed_forward_proj == "gated-gelu"
+    assert {p.dtype for p in model.parameters()} == {torch.float32}
+    assert torch.equal(model.lm_head.weight, t5.lm_head.weight.float())
+    assert {"lm_head.weight", "encoder.embeddings.tokens.weight"} <= set(report.loaded)
+    assert not report.unused
+    assert not report.resized
+    names = {name for name, _ in model.named_parameters()}
+    assert set(report.loaded) | set(report.new) == names
 
 
 def test_larger_vocabulary_keeps_the_t5s_rows(tmp_path: Path) -> None:
