@@ -7,7 +7,7 @@ import numpy as np
 
 from pipelines.ocr.engine import OcrPage, Picture
 
-# Text is found on a small copy of the page and read from the full one. Measured on FUNSD's test scans (BENCHMARKS.md):
+# Text is found on a small copy of the page and read from the full one. On FUNSD's test scans (tests/benchmarks/ocr.py),
 # against the library's own settings half the time a page and higher recall, since large letters are found whole again.
 DETECTION_SIDE = 960
 

