@@ -84,7 +84,9 @@ def build(
         raise UsageError(f"{', '.join(sources)}: holds no PDF, PNG, JPEG or TIFF; give a folder of documents")
     _prepare(out, wanted, resume)
     whole = [
-        quarantine_row(document, None, "open", DropError(Reason(document["reason"]), document["detail"]), 0.0)
+        quarantine_row(
+            document, None, "open", DropError(Reason(document["reason"]), document["detail"]), 0.0, settings.ocr
+        )
         for document in documents
         if document["reason"]
     ]

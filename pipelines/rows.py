@@ -34,6 +34,7 @@ class PageMaker:
 
     def rows(self, unit: Mapping[str, Any]) -> tuple[list[Row], list[Row]]:
         """Page rows and quarantine rows of a unit; every one of its pages is in exactly one of the two."""
+        settings = self.settings
         taken: list[Row] = []
         dropped: list[Row] = []
         started = time.monotonic()
@@ -46,16 +47,19 @@ class PageMaker:
         except (OSError, DropError) as error:
             drop = error if isinstance(error, DropError) else DropError(Reason.UNREADABLE, str(error))
             spent = time.monotonic() - started
-            return [], [quarantine_row(unit, page, "open", drop, spent) for page in range(unit["first"], unit["end"])]
+            return [], [
+                quarantine_row(unit, page, "open", drop, spent, settings.ocr)
+                for page in range(unit["first"], unit["end"])
+            ]
         for page in range(unit["first"], unit["end"]):
             started = time.monotonic()
             try:
                 taken.append(self._row(unit, page))
             except DropError as error:
-                dropped.append(quarantine_row(unit, page, error.stage, error, time.monotonic() - started))
+                dropped.append(quarantine_row(unit, page, error.stage, error, time.monotonic() - started, settings.ocr))
             except Exception as error:  # an error of ours costs one page, is on record, and not the build
                 drop = DropError(Reason.INTERNAL, f"{type(error).__name__}: {error}")
-                dropped.append(quarantine_row(unit, page, "label", drop, time.monotonic() - started))
+                dropped.append(quarantine_row(unit, page, "label", drop, time.monotonic() - started, settings.ocr))
         return taken, dropped
 
     def _row(self, unit: Mapping[str, Any], page: int) -> Row:
@@ -136,9 +140,11 @@ def source_of(document: Mapping[str, Any]) -> Row:
     }
 
 
-def quarantine_row(document: Mapping[str, Any], page: int | None, stage: str, drop: DropError, seconds: float) -> Row:
-    """A row of the quarantine table; `page` None for a whole document."""
-    again = f"docformer corpus build {shlex.quote(str(document['path']))} --out {shlex.quote('again')}"
+def quarantine_row(
+    document: Mapping[str, Any], page: int | None, stage: str, drop: DropError, seconds: float, ocr: str
+) -> Row:
+    """A row of the quarantine table; `page` None for a whole document; `ocr` the engine setting that met it."""
+    again = f"docformer corpus build {shlex.quote(str(document['path']))} --out again --ocr {ocr}"
     return {
         "doc_id": document["doc_id"] or None,
         "source": source_of(document),

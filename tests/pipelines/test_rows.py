@@ -148,6 +148,6 @@ def test_a_file_that_changes_during_the_build_is_not_read(tmp_path: Path) -> Non
 
 def test_a_quarantine_row_names_a_command_for_a_path_with_spaces(tmp_path: Path) -> None:
     work = {"uri": "a b.pdf", "path": "/in/a b.pdf", "size": 1, "doc_id": ""}
-    row = quarantine_row(work, None, "open", DropError(Reason.BROKEN, "two\nlines"), 0.5)
-    assert row["command"].startswith("docformer corpus build '/in/a b.pdf'")
+    row = quarantine_row(work, None, "open", DropError(Reason.BROKEN, "two\nlines"), 0.5, "tesseract")
+    assert row["command"] == "docformer corpus build '/in/a b.pdf' --out again --ocr tesseract"
     assert (row["doc_id"], row["detail"]) == (None, "two lines")
