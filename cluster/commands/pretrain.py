@@ -1,6 +1,7 @@
 """`docformer pretrain`: DocFormerV2 pretraining on Ray Train with DeepSpeed ZeRO."""
 
 import argparse
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -39,4 +40,7 @@ def run(args: argparse.Namespace) -> int:
     settings = load_settings(PretrainSettings, "pretrain", config, vars(args))
     summary = pretrain(settings, resume=args.resume)
     print_result(summary.as_dict(), args.json)
+    if summary.signal:
+        again = f"docformer pretrain --out {settings.out} --resume"
+        print(f"stopped by {summary.signal} after step {summary.steps}; go on with: {again}", file=sys.stderr)
     return EXIT_CODES.get(summary.signal or "", 0)
