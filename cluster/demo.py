@@ -149,6 +149,8 @@ def _documents(folder: Path, wanted: Mapping[str, Any], stages: Stages) -> None:
 
 def _fill_masked_spans(run: Path, corpus: Any, settings: Any) -> list[Any]:
     """Fill one masked span on each of three held-out pages, with the model that the run exported."""
+    from transformers.utils.logging import disable_progress_bar
+
     from cluster.filled_spans import fill_spans
     from cluster.order import is_held_out
     from cluster.pages import PageStore
@@ -156,6 +158,7 @@ def _fill_masked_spans(run: Path, corpus: Any, settings: Any) -> list[Any]:
     from model.sample import SampleBuilder
     from model.tokenizer import WordTokenizer, load_tokenizer
 
+    disable_progress_bar()
     model = DocFormerV2ForConditionalGeneration.from_pretrained(run / "model")
     tokenizer = load_tokenizer(settings.tokenizer)
     picture = (model.config.image_height, model.config.image_width)

@@ -41,8 +41,9 @@ class Watch:
 
     def look(self) -> None:
         """Show what is new since the last look."""
-        for event in self._events.new():
-            if event["kind"] in SHOWN_EVENTS:
+        events = [event for event in self._events.new() if event["kind"] in SHOWN_EVENTS]
+        for event in events:
+            if event["kind"] != "end":
                 self._progress.say(event["text"])
         for line in self._metrics.new():
             before, last = self._shown, self.scores.get("step", -1)
@@ -51,6 +52,9 @@ class Watch:
                     self._progress.say(_scores_line(line))
             elif self._shown > before:
                 self._progress.advance(self._shown - before, _note(line))
+        for event in events:
+            if event["kind"] == "end":
+                self._progress.say(event["text"])
 
     def __enter__(self) -> Self:
         self._progress.__enter__()

@@ -21,10 +21,12 @@ def work(settings: PretrainSettings) -> None:
     """Train as one worker to the run's end; torch.distributed must be up."""
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     import torch.distributed as dist
+    from transformers.utils.logging import disable_progress_bar
 
     from cluster.training import train
     from model.errors import ModelInputError
 
+    disable_progress_bar()
     run = RunFolder(settings.out)
     try:
         outcome = train(settings)

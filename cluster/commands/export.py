@@ -22,7 +22,11 @@ def register(commands: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Export a run."""
+    from transformers.utils.logging import disable_progress_bar
+
     from cluster.export import export_run
+
+    disable_progress_bar()
 
     export_run(args.run_folder, args.out)
     print(f"wrote {args.out}; load it with DocFormerV2ForConditionalGeneration.from_pretrained({str(args.out)!r})")
