@@ -163,6 +163,18 @@ def test_logits_at_labelled_positions_alone_give_the_same_loss_and_gradient() ->
     assert torch.allclose(*gradients, atol=1e-6)
 
 
+@pytest.mark.parametrize("path", ["auto", "sdpa"])
+def test_a_compiled_step_is_one_graph_and_the_same(path: str) -> None:
+    model = small_model(attention_path=path).train()
+    batch = page_batch(model.config)
+    gradients = []
+    for call in (model, torch.compile(model, backend="aot_eager", fullgraph=True)):
+        model.zero_grad()
+        call(**batch, skip_logits=True).loss.backward()
+        gradients.append(torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None]))
+    assert torch.allclose(*gradients, atol=1e-5)
+
+
 def test_no_labelled_target_gives_zero_and_not_nan() -> None:
     model = small_model()
     batch = page_batch(model.config)
