@@ -59,7 +59,9 @@ class Engine:
         self.settings = settings
         self.world_size = torch.distributed.get_world_size()
         self.rank = torch.distributed.get_rank()
-        optimizer = torch.optim.AdamW(_groups(model, settings.weight_decay), lr=0.0, betas=(0.9, settings.beta2))
+        optimizer = torch.optim.AdamW(
+            _groups(model, settings.weight_decay), lr=0.0, betas=(0.9, settings.beta2), fused=True
+        )
         self._engine, self._optimizer, _, _ = deepspeed.initialize(
             model=model, optimizer=optimizer, config=self._config(), dist_init_required=False
         )
@@ -184,7 +186,7 @@ class Engine:
             held = [parameter for group in self._inner.param_groups for parameter in group["params"]]
         for tensor in held:
             moments = {key: torch.zeros_like(tensor, requires_grad=False) for key in MOMENTS}
-            self._inner.state[tensor] = {"step": torch.tensor(0.0), **moments}
+            self._inner.state[tensor] = {"step": torch.zeros((), device=tensor.device), **moments}
         if hasattr(self._optimizer, "_lazy_init_hp_params_optimizer_state"):
             self._optimizer._lazy_init_hp_params_optimizer_state()
 

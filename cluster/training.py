@@ -5,6 +5,7 @@ import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from signal import Signals
 from typing import Any
 
 import torch
@@ -117,17 +118,17 @@ class _Worker:
         )
         if self.step == 0:
             self._evaluate(evaluation, epoch=0)
-        signal = self._stop_asked()
+        signal = self._stop_asked(self.exchange.sum(self._stop_flag()))
         batches = self.feed.steps(self.step + 1, settings.steps, settings.feed_processes) if not signal else iter(())
         for batch, wait in _timed(batches):
-            counts = self.exchange.sum(batch.counts)
             started = time.monotonic() - wait
+            counts = self.exchange.sum(torch.cat([batch.counts, self._stop_flag()]))
             self._update(batch, counts, wait, started)
             self.step = batch.step
             last = self.step == settings.steps
             if last or self.step % settings.eval_every == 0:
                 self._evaluate(evaluation, batch.epoch)
-            signal = None if last else self._stop_asked()
+            signal = None if last else self._stop_asked(counts[4:])
             if last or signal or self.step % settings.checkpoint_every == 0:
                 self._save()
             if signal:
@@ -147,11 +148,15 @@ class _Worker:
         if self._lock is not None:
             self._lock.close()
 
-    def _stop_asked(self) -> str | None:
-        """The signal that asked the run to stop, known to all ranks at the same step."""
-        reason = self.run.stop.read_text().strip() if self.first_rank and self.run.stop.exists() else None
-        found: str | None = self.exchange.all(reason)[0]
-        return found
+    def _stop_flag(self) -> Tensor:
+        """float64 [1], the number of the signal that asked the run to stop: rank 0 knows it, a sum tells all."""
+        asked = self.run.stop.read_text().strip() if self.first_rank and self.run.stop.exists() else ""
+        return torch.tensor([float(Signals[asked]) if asked else 0.0], dtype=torch.float64)
+
+    @staticmethod
+    def _stop_asked(flag: Tensor) -> str | None:
+        number = int(flag)
+        return Signals(number).name if number else None
 
     def _update(self, batch: StepBatch, counts: Tensor, wait: float, started: float) -> None:
         """One optimizer step, and its line in metrics.jsonl."""

@@ -125,12 +125,12 @@ def _totals(
 
 
 def _speeds(manifest: Mapping[str, Any]) -> list[tuple[str, float]]:
-    """Return (stage and unit, units a second of one worker) of each stage that the manifest timed."""
-    speeds = []
-    for name, stage in manifest.get("stages", {}).items():
-        if stage.get("seconds", 0) > 0:
-            speeds.append((name, stage.get("count", stage.get("pages", 0)) / stage["seconds"]))
-    return speeds
+    """Return (stage and unit, units a second) of each stage that the manifest timed."""
+    return [
+        (f"{name}, {stage['unit']}s", stage["items"] / stage["seconds"])
+        for name, stage in manifest["stages"].items()
+        if stage["seconds"] > 0
+    ]
 
 
 def _pages(corpus: "Corpus", chosen: Sequence[str]) -> str:
