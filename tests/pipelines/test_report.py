@@ -40,6 +40,7 @@ class StoredCorpus:
             "corpus_digest": self.digest,
             "totals": {"documents": {"found": 1234, "taken": 1200, "filtered": 3, "quarantined": 31}},
             "settings": {"grid_rows": 2, "grid_columns": 3},
+            "stages": {"pages": {"items": 90, "unit": "page", "seconds": 4.0}},
         }
 
     def rows(self, columns: Sequence[str] | None = None) -> Iterator[dict[str, Any]]:
@@ -124,6 +125,7 @@ def test_totals_pages_words_and_quarantine_are_all_there(tmp_path: Path) -> None
     outline = Outline(page)
     assert "1,234" in page
     assert "tesseract" in page
+    assert "22.5 a second" in page
     words = [a for a in outline.all("rect") if "data-w" in a]
     assert sorted(str(a["data-w"]) for a in words) == sorted(["alpha", "beta", "gamma"] * 2)
     first = next(a for a in words if a["data-w"] == "beta")
