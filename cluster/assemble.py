@@ -19,6 +19,8 @@ from pipelines.errors import UsageError
 
 # Entries of T5's published vocabulary, its 100 sentinels included.
 T5_ENTRIES = 32_100
+# A corpus whose decoded pictures take no more memory than this in each worker keeps them.
+KEPT_PICTURE_BYTES = 256 * 2**20
 
 
 @dataclass(frozen=True)
@@ -44,8 +46,13 @@ def assemble(settings: PretrainSettings) -> Parts:
     store = PageStore(corpus, settings.held_out)
     tokenizer = load_tokenizer(settings.tokenizer)
     config = model_config(settings, corpus, len(tokenizer))
-    builder = SampleBuilder(WordTokenizer(tokenizer), settings.objectives, (config.image_height, config.image_width))
-    return Parts(corpus, store, SampleOrder(store.training_rows, settings.seed), tokenizer, builder, config)
+    size = (config.image_height, config.image_width)
+    order = SampleOrder(store.training_rows, settings.seed)
+    fits = order.samples_an_epoch * 3 * size[0] * size[1] <= KEPT_PICTURE_BYTES
+    builder = SampleBuilder(
+        WordTokenizer(tokenizer), settings.objectives, size, kept_pictures=order.samples_an_epoch if fits else 0
+    )
+    return Parts(corpus, store, order, tokenizer, builder, config)
 
 
 def model_config(settings: PretrainSettings, corpus: Corpus, vocabulary: int) -> DocFormerV2Config:

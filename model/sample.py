@@ -46,11 +46,18 @@ class SampleBuilder:
         tokenizer: WordTokenizer,
         settings: ObjectiveSettings | None = None,
         picture_size: tuple[int, int] | None = (512, 384),
+        kept_pictures: int = 0,
     ) -> None:
-        """`picture_size` is (rows, columns) in pixels; None leaves the picture out and does not read `image`."""
+        """`picture_size` is (rows, columns) in pixels; None leaves the picture out and does not read `image`.
+
+        The first `kept_pictures` decoded pictures stay in memory: a small corpus comes by many times, and decoding is
+        most of a sample's work.
+        """
         self.tokenizer = tokenizer
         self.settings = settings or ObjectiveSettings()
         self.picture_size = picture_size
+        self._kept_pictures = kept_pictures
+        self._pictures: dict[str, NDArray[np.uint8]] = {}
         self._raw_tokens = self.settings.max_text_tokens - 1
         if self.settings.denoising:
             self._raw_tokens = tokens_before_corruption(
@@ -99,8 +106,16 @@ class SampleBuilder:
             line_pairs=line_pairs,
             line_labels=line_labels,
             grid_labels=grid_labels(cells[text.source], tokens + 1) if settings.token_to_grid else None,
-            pixel_values=decode_picture(row["image"], *self.picture_size) if self.picture_size else None,
+            pixel_values=self._picture(page_id, row["image"]) if self.picture_size else None,
         )
+
+    def _picture(self, page_id: str, jpeg: bytes) -> NDArray[np.uint8]:
+        found = self._pictures.get(page_id)
+        if found is None:
+            found = decode_picture(jpeg, *(self.picture_size or (0, 0)))
+            if len(self._pictures) < self._kept_pictures:
+                self._pictures[page_id] = found
+        return found
 
 
 def _boxes(boxes: Any) -> Ints:
