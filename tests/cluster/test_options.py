@@ -7,8 +7,11 @@ from typing import Literal
 import pytest
 from pydantic import BaseModel, ConfigDict, Field
 
-from cluster.options import add_flags, load_settings
+from cluster.demo import RECIPES
+from cluster.options import add_flags, load_settings, read_section
+from cluster.settings import PretrainSettings
 from pipelines.errors import UsageError
+from pipelines.settings import CorpusSettings
 
 
 class Sample(BaseModel):
@@ -76,3 +79,12 @@ def test_a_wrong_flag_is_one_clear_line() -> None:
 def test_missing_file(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="cannot be read"):
         parse(config=tmp_path / "absent.yaml")
+
+
+@pytest.mark.parametrize("recipe", sorted(RECIPES.glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_recipe_is_valid(recipe: Path) -> None:
+    places = {"corpus": "corpus", "out": "run"}
+    flags = places if "tokenizer" in read_section(recipe, "pretrain") else {**places, "tokenizer": "tokenizer"}
+    settings = load_settings(PretrainSettings, "pretrain", recipe, flags)
+    load_settings(CorpusSettings, "corpus", recipe, {})
+    assert recipe.stem.startswith("demo") or settings.preset == recipe.stem
