@@ -50,6 +50,7 @@ def test_missing_source_folder(capsys: pytest.CaptureFixture[str], tmp_path: Pat
     assert not (tmp_path / "c").exists()
 
 
+@pytest.mark.usefixtures("ray_session")
 def test_folder_without_documents(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "note.txt").write_text("not a document")
