@@ -90,7 +90,7 @@ def save(
         sync_folder(folder)
         write_text(folder.parent / "latest", final.name + "\n")
         for old in complete(folder)[keep:]:
-            shutil.rmtree(old)
+            shutil.rmtree(old.rename(old.with_name(old.name + PARTIAL)))
     exchange.all(None)
     return final
 

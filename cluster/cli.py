@@ -13,9 +13,11 @@ from typing import Any, NoReturn
 
 from cluster.commands import corpus, demo, export, pretrain, tokenizer
 from model.errors import ModelInputError
-from pipelines.errors import JobError, UsageError
+from pipelines.errors import JobError, StoppedError, UsageError
 
 COMMANDS = (demo, corpus, tokenizer, pretrain, export)
+
+STOPPED = {"SIGINT": 130, "SIGTERM": 143}
 
 
 class OneLineParser(argparse.ArgumentParser):
@@ -74,6 +76,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except JobError as error:
         print(f"{args.command_name}: failed: {error}", file=sys.stderr)
         return 1
+    except StoppedError as error:
+        print(f"{args.command_name}: stopped by {error}", file=sys.stderr)
+        return STOPPED[str(error)]
     except KeyboardInterrupt:
         print(f"{args.command_name}: interrupted", file=sys.stderr)
         return 130
@@ -81,6 +86,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # The reader of our output (head, less) went away: not an error. Keep the interpreter's exit flush quiet.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        print(f"{args.command_name}: error: {error}", file=sys.stderr)
+        return 2
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from typing import Any
 
 from cluster.scores import Score, held_out_scores, read_metrics, score_lines
 from cluster.stages import Stages, duration
-from pipelines.errors import JobError, UsageError
+from pipelines.errors import JobError, StoppedError, UsageError
 
 MARKER = ".docformer-demo"
 OWN = ("documents", "corpus", "tokenizer", "run", "report.html", "scores.json")
@@ -27,6 +27,7 @@ def run_demo(pdfs: Path | None, out: Path, recipe: Path | None = None) -> list[S
     Raises:
         UsageError: `pdfs` is no folder, or `out` holds something that no demo made; nothing is touched then.
         JobError: no document was taken.
+        StoppedError: a signal ended the pretraining.
     """
     if pdfs is not None and not pdfs.is_dir():
         raise UsageError(f"{pdfs} is not a folder; give --pdfs a folder of PDFs or page pictures")
@@ -80,6 +81,8 @@ def _journey(pdfs: Path | None, out: Path, recipe: Path, stages: Stages) -> list
         settings = load_settings(CorpusSettings, "corpus", recipe, {})
         summary = build([str(pdfs or out / "documents")], out / "corpus", settings)
         corpus = Corpus.open(out / "corpus")
+        if summary.taken < 2:
+            raise UsageError(f"{pdfs}: one document was taken; held-out scores need two or more")
         stages.wrote(f"{out / 'corpus'}: {summary.found} documents, {summary.taken} taken, {summary.pages} pages")
 
     with stages.stage("tokenizer"):
@@ -98,7 +101,9 @@ def _journey(pdfs: Path | None, out: Path, recipe: Path, stages: Stages) -> list
         run = out / "run"
         places = {"corpus": str(out / "corpus"), "out": str(run), "tokenizer": str(out / "tokenizer")}
         pretrain_settings = load_settings(PretrainSettings, "pretrain", recipe, places)
-        pretrain(pretrain_settings, resume=False)
+        ended = pretrain(pretrain_settings, resume=False)
+        if ended.signal:
+            raise StoppedError(ended.signal)
         training, evaluations = read_metrics(run)
         if not evaluations:
             raise JobError(f"{run / 'metrics.jsonl'} has no held-out line; the run ended before its evaluation")

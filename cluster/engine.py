@@ -57,6 +57,8 @@ class Engine:
         # build for what gloo does as well.
         vars(deepspeed.ops)["__compatible_ops__"] = {}
         self.settings = settings
+        # Stage 0 has no fp32 weights beside bf16 ones; stage 1 on one worker is the same, with them.
+        self.stage = max(settings.zero, 1) if settings.precision == "bf16" else settings.zero
         self.world_size = torch.distributed.get_world_size()
         self.rank = torch.distributed.get_rank()
         optimizer = torch.optim.AdamW(
@@ -80,7 +82,7 @@ class Engine:
             "gradient_clipping": settings.gradient_clip,
             "bf16": {"enabled": settings.precision == "bf16"},
             "zero_optimization": {
-                "stage": settings.zero,
+                "stage": self.stage,
                 # Few large buckets: at these sizes the host's work for each bucket costs more than its bytes.
                 "reduce_bucket_size": 500_000_000,
                 "allgather_bucket_size": 500_000_000,
@@ -165,7 +167,7 @@ class Engine:
 
     def _weights_changed(self) -> None:
         """Carry the fp32 weights over to the model's own parameters, on all ranks."""
-        if self.settings.zero == 3:
+        if self.stage == 3:
             self._optimizer._partition_all_parameters()
             parameters: Iterable[Any] = self.module.parameters()
             for parameter in parameters:
@@ -180,7 +182,7 @@ class Engine:
 
     def _create_moments(self) -> None:
         """Give every tensor that AdamW updates here its moments now, so that they can be loaded before any step."""
-        if self.settings.zero == 3:
+        if self.stage == 3:
             held = self._optimizer.fp32_partitioned_groups_flat
         else:
             held = [parameter for group in self._inner.param_groups for parameter in group["params"]]

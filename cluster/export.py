@@ -1,6 +1,7 @@
 """A checkpoint as a folder that `from_pretrained` loads: config.json, model.safetensors and the tokenizer."""
 
 import shutil
+import tempfile
 from pathlib import Path
 
 from cluster.checkpoint import Checkpoint, newest_good
@@ -41,10 +42,12 @@ def export_checkpoint(checkpoint: Checkpoint, tokenizer: Path, out: Path) -> Non
     lost = [name for name in missing if name not in model._tied_weights_keys]
     if lost or unexpected:
         raise UsageError(f"{checkpoint.path}: its parameters are not this model's (lost {lost}, unknown {unexpected})")
-    temporary = out.with_name(out.name + ".tmp")
-    shutil.rmtree(temporary, ignore_errors=True)
+    out = out.absolute()
+    out.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
     model.save_pretrained(temporary)
     DocFormerV2Processor.for_model(config, load_tokenizer(tokenizer)).save_pretrained(temporary)
     shutil.rmtree(out, ignore_errors=True)
+    temporary.chmod(0o755)
     temporary.rename(out)
     sync_folder(out.parent)

@@ -60,6 +60,7 @@ def pretrain(settings: PretrainSettings, resume: bool = False) -> RunSummary:
     started = time.monotonic()
     settings = _absolute(settings)
     run = RunFolder(settings.out)
+    _check_parts(settings)
     facts = {"corpus_digest": _corpus_digest(settings), "tokenizer_digest": _tokenizer_digest(settings.tokenizer)}
     prepare(run, settings, facts, resume)
     if settings.ray:
@@ -95,6 +96,16 @@ def _absolute(settings: PretrainSettings) -> PretrainSettings:
     return settings.model_copy(
         update={name: str(Path(place).expanduser().absolute()) for name, place in places.items()}
     )
+
+
+def _check_parts(settings: PretrainSettings) -> None:
+    """Load the tokenizer and put the model's configuration together, so that bad ones are refused before anything."""
+    corpus = Corpus.open(settings.corpus)
+    _tokenizer_digest(settings.tokenizer)
+    from cluster.assemble import model_config
+    from model.tokenizer import load_tokenizer
+
+    model_config(settings, corpus, len(load_tokenizer(settings.tokenizer)))
 
 
 def _corpus_digest(settings: PretrainSettings) -> str:

@@ -20,7 +20,12 @@ def fit(settings: PretrainSettings) -> None:
     if not ray.is_initialized():
         ray.init(include_dashboard=False, log_to_driver=False, logging_level="ERROR")
     logging.getLogger("ray.train").setLevel(logging.ERROR)
-    gpus = ray.cluster_resources().get("GPU", 0) >= settings.workers
+    found = int(ray.cluster_resources().get("GPU", 0))
+    gpus = found >= settings.workers
+    if found and not gpus:
+        RunFolder(settings.out).note(
+            "hint", f"{found} GPUs are fewer than {settings.workers} workers: training on CPU; use --workers {found}"
+        )
     scratch = RunFolder(settings.out).path / ".ray"
     trainer = TorchTrainer(
         _work,
@@ -35,6 +40,8 @@ def fit(settings: PretrainSettings) -> None:
             name=f"start-{time.time_ns()}",
             storage_path=str(scratch),
             failure_config=FailureConfig(max_failures=settings.max_restarts),
+            # Ray shows all GPUs to workers that booked none.
+            worker_runtime_env={} if gpus else {"env_vars": {"CUDA_VISIBLE_DEVICES": ""}},
         ),
     )
     trainer.fit()

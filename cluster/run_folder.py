@@ -104,7 +104,10 @@ def prepare(run: RunFolder, settings: PretrainSettings, facts: Mapping[str, Any]
         if not resume:
             has = "a run; add --resume to go on with it, or" if run.config.is_file() else "something;"
             raise UsageError(f"{run.path} already holds {has} give --out another folder")
-        before = json.loads(run.facts.read_text()) if run.facts.is_file() else None
+        try:
+            before = json.loads(run.facts.read_text()) if run.facts.is_file() else None
+        except ValueError:
+            raise UsageError(f"{run.facts}: damaged; give --out another folder") from None
         if before is None:
             raise UsageError(f"{run.path} holds no run that could be resumed; give --out another folder")
         differ = list(_differences(before, wanted))

@@ -24,6 +24,7 @@ from cluster.schedule import learning_rate
 from cluster.settings import PretrainSettings
 from model.flops import mfu, step_flops
 from pipelines.errors import JobError
+from pipelines.shards import write_text
 
 LOSSES = ("loss", "loss_dlm", "loss_line", "loss_grid")
 
@@ -88,7 +89,7 @@ class _Worker:
         self.restarts = len(self.run.noted("start"))
         self.exchange.all(None)  # every rank has counted the earlier starts
         if self.first_rank:
-            self.metrics.cut_back(self.step)
+            self.metrics.cut_back(self.step or -1)  # step 0 is evaluated anew
             if not self.run.tokenizer.exists():
                 parts.tokenizer.save_pretrained(self.run.tokenizer)
             text = f"{origin}" if self.step == 0 else f"goes on after step {self.step}"
@@ -102,6 +103,8 @@ class _Worker:
                 self.run.note("damaged", f"{complaint}; an older checkpoint is used")
         if checkpoint is None:
             return 0
+        if self.first_rank:
+            write_text(self.run.path / "latest", checkpoint.path.name + "\n")
         self.engine.load(checkpoint.read, checkpoint.step)
         return checkpoint.step
 

@@ -1,7 +1,7 @@
 """What one training process runs, whoever launched it, and how its end is put on record.
 
-An error of the program or its input would come back at every restart: it is noted and the worker returns, which ends
-the run. A lost peer is raised on: the launcher starts again from the last checkpoint.
+An error of the program or its input would come back at every restart: it is noted, and a restart that finds it noted
+returns at once, which ends the run. A lost peer is raised on: the launcher starts again from the last checkpoint.
 """
 
 import os
@@ -28,6 +28,8 @@ def work(settings: PretrainSettings) -> None:
 
     disable_progress_bar()
     run = RunFolder(settings.out)
+    if run.noted_since_launch("error"):
+        return
     try:
         outcome = train(settings)
     except Exception as error:
@@ -42,9 +44,8 @@ def work(settings: PretrainSettings) -> None:
         text = str(error) if known else f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
         usage = isinstance(error, (UsageError, ModelInputError))
         run.note("error", text, usage=usage, rank=dist.get_rank(), traceback=traceback.format_exc())
-        # The others wait for this rank in a collective call: closing the group lets them go.
         if dist.get_world_size() > 1:
-            dist.destroy_process_group()
+            raise  # the others wait for this rank in a collective call: the launcher ends them
         return
     if dist.get_rank() == 0:
         ended = f"stopped by {outcome.signal}" if outcome.signal else "complete"

@@ -7,3 +7,7 @@ class UsageError(ValueError):
 
 class JobError(RuntimeError):
     """A job ran on valid input and could not do its work; the command line prints it as one line and exits with 1."""
+
+
+class StoppedError(Exception):
+    """A signal ended the work in good order; the message is the signal's name."""

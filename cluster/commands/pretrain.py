@@ -8,8 +8,7 @@ from typing import Any
 from cluster.commands.command import add_command, add_config, add_json, print_result
 from cluster.options import add_flags, load_settings
 from cluster.settings import PretrainSettings
-
-EXIT_CODES = {"SIGTERM": 143, "SIGINT": 130}
+from pipelines.errors import StoppedError
 
 
 def register(commands: Any) -> None:
@@ -42,5 +41,6 @@ def run(args: argparse.Namespace) -> int:
     print_result(summary.as_dict(), args.json)
     if summary.signal:
         again = f"docformer pretrain --out {settings.out} --resume"
-        print(f"stopped by {summary.signal} after step {summary.steps}; go on with: {again}", file=sys.stderr)
-    return EXIT_CODES.get(summary.signal or "", 0)
+        print(f"after step {summary.steps}; go on with: {again}", file=sys.stderr)
+        raise StoppedError(summary.signal)
+    return 0
