@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from pipelines.isolation import PageReader, twice
-from pipelines.labels import label_page
+from pipelines.labels import LabelledPage, label_page
 from pipelines.ocr.isolated import IsolatedEngine
 from pipelines.page import PageContent
 from pipelines.quarantine import DropError, Reason
@@ -65,17 +65,7 @@ class PageMaker:
     def _row(self, unit: Mapping[str, Any], page: int) -> Row:
         settings = self.settings
         content = twice(lambda: self.reader.read(page))
-        words, boxes, confidence, text_source, version = self._words(content, page)
-        labelled = label_page(
-            words,
-            boxes,
-            content.width,
-            content.height,
-            confidence,
-            settings.grid_rows,
-            settings.grid_columns,
-            settings.grid_anchor,
-        )
+        labelled, text_source, version = self.label(content, page)
         if len(labelled.words) < settings.min_words:
             raise DropError(Reason.NO_TEXT, f"{len(labelled.words)} of at least {settings.min_words} words", "label")
         return {
@@ -100,6 +90,29 @@ class PageMaker:
             "quality": None,
             "fingerprint": self.fingerprint,
         }
+
+    def label(self, content: PageContent, page: int) -> tuple[LabelledPage, str, str]:
+        """The words of a page of the document that `reader` holds open, read by OCR where needed, and labelled.
+
+        Returns:
+            the labelled page, its `text_source` and its `engine`.
+
+        Raises:
+            DropError: its text layer cannot be trusted and may not be read by OCR, or OCR failed or read poorly.
+        """
+        settings = self.settings
+        words, boxes, confidence, text_source, version = self._words(content, page)
+        labelled = label_page(
+            words,
+            boxes,
+            content.width,
+            content.height,
+            confidence,
+            settings.grid_rows,
+            settings.grid_columns,
+            settings.grid_anchor,
+        )
+        return labelled, text_source, version
 
     def _words(self, content: PageContent, page: int) -> tuple[list[str], Any, Any, str, str]:
         choice = self.settings.ocr
