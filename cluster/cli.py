@@ -11,11 +11,11 @@ import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from cluster.commands import corpus, demo, export, pretrain, tokenizer
+from cluster.commands import ask, corpus, demo, export, pretrain, tokenizer
 from model.errors import ModelInputError
 from pipelines.errors import JobError, StoppedError, UsageError
 
-COMMANDS = (demo, corpus, tokenizer, pretrain, export)
+COMMANDS = (demo, corpus, tokenizer, pretrain, export, ask)
 
 STOPPED = {"SIGINT": 130, "SIGTERM": 143}
 

@@ -68,6 +68,20 @@ class DocFormerV2ForConditionalGeneration(PreTrainedModel, GenerationMixin):  # 
         self.token_to_grid = TokenToGrid(config)
         self.post_init()
 
+    @classmethod
+    def from_pretrained(cls, *arguments: Any, **options: Any) -> Any:
+        """As in `transformers`, from safetensors alone: a pickle from outside is never loaded.
+
+        Raises:
+            ModelInputError: pickled weights are asked for by `use_safetensors=False`.
+            OSError: there is no such model, or it has no safetensors.
+        """
+        if options.setdefault("use_safetensors", True) is not True:
+            raise ModelInputError(
+                "use_safetensors=False: pickled weights are never loaded; convert them to safetensors"
+            )
+        return super().from_pretrained(*arguments, **options)
+
     def _init_weights(self, module: nn.Module) -> None:
         initialise(module, self.config)
         if module is self and not self.config.tie_word_embeddings:

@@ -1,0 +1,106 @@
+"""`docformer ask` on a PDF, a picture, pages without text, bad files; an untrained model answers nonsense."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pymupdf
+import pytest
+import torch
+from PIL import Image
+
+from cluster.ask import read_document
+from cluster.cli import main
+from model import DocFormerV2Processor
+from model.tokenizer import load_tokenizer, train_tokenizer
+from pipelines.settings import CorpusSettings
+from tests.model.pages import small_model
+from tests.model.rows import words_of
+
+
+@pytest.fixture(scope="module")
+def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("ask") / "model"
+    train_tokenizer([words_of(300, 1), ["what", "is", "the", "total", "?"] * 5], folder, vocab_size=80)
+    processor = DocFormerV2Processor(load_tokenizer(folder), 32, 24, max_text_tokens=60)
+    processor.save_pretrained(folder)
+    small_model(3, vocab_size=len(processor.tokenizer), tie_word_embeddings=False).save_pretrained(folder)
+    return folder
+
+
+def pdf(path: Path, pages: list[str]) -> Path:
+    document = pymupdf.open()
+    for text in pages:
+        document.new_page().insert_text((72, 72), text, fontsize=14)
+    document.save(path)
+    return path
+
+
+def ask(capsys: pytest.CaptureFixture[str], *arguments: Any) -> dict[str, Any]:
+    assert main(["ask", *map(str, arguments), "--json"]) == 0
+    answers: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return answers
+
+
+def test_a_pdf_answers_each_question(capsys: pytest.CaptureFixture[str], model_folder: Path, tmp_path: Path) -> None:
+    file = pdf(tmp_path / "a.pdf", ["The total is 12 euros", "A second page follows here", ""])
+    answers = ask(capsys, model_folder, file, "What is the total ?", "Who ?", "--max-new-tokens", "5")["answers"]
+    assert [answer["question"] for answer in answers] == ["What is the total ?", "Who ?"]
+    assert all(1 <= answer["page"] <= 3 and 0 < answer["probability"] < 1 for answer in answers)
+
+
+def test_a_picture_is_read_by_ocr(capsys: pytest.CaptureFixture[str], model_folder: Path, tmp_path: Path) -> None:
+    page = pymupdf.open(pdf(tmp_path / "a.pdf", ["The total of this invoice is 12 euros"]))[0]
+    page.get_pixmap(dpi=150).save(tmp_path / "a.png")
+    document = read_document(tmp_path / "a.png", CorpusSettings(ocr="tesseract"))
+    assert "invoice" in document.pages[0].words
+    assert ask(capsys, model_folder, tmp_path / "a.png", "What ?")["answers"][0]["page"] == 1
+
+
+@pytest.mark.parametrize("suffix", ["png", "pdf"])
+def test_a_page_without_text_answers(
+    capsys: pytest.CaptureFixture[str], model_folder: Path, tmp_path: Path, suffix: str
+) -> None:
+    file = tmp_path / f"blank.{suffix}"
+    Image.new("RGB", (200, 300), "white").save(file)
+    assert ask(capsys, model_folder, file, "What ?")["answers"][0]["page"] == 1
+
+
+def test_an_untrusted_page_is_asked_by_its_picture(tmp_path: Path) -> None:
+    file = pdf(tmp_path / "a.pdf", ["The total is 12 euros"])
+    settings = CorpusSettings(ocr="tesseract", min_ocr_confidence=1.0)
+    document = read_document(file, settings)
+    assert not document.pages[0].words
+    assert "page 1 is asked by its picture alone" in document.complaints[0]
+
+
+def test_what_cannot_be_asked_is_one_line(
+    capsys: pytest.CaptureFixture[str], model_folder: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "note.txt").write_text("no document")
+    (tmp_path / "broken.pdf").write_bytes(b"%PDF-1.4 nothing else")
+    (tmp_path / "empty").mkdir()
+    file = pdf(tmp_path / "a.pdf", ["The total is 12 euros"])
+    for model, path, question, message in (
+        (model_folder, tmp_path / "absent.pdf", "What ?", "absent.pdf: cannot be read"),
+        (model_folder, tmp_path / "note.txt", "What ?", "is no PDF"),
+        (model_folder, tmp_path / "broken.pdf", "What ?", "broken.pdf: "),
+        (tmp_path / "empty", file, "What ?", "holds no DocFormerV2 model"),
+        (model_folder, file, " ", "a question is empty"),
+        (model_folder, file, "what is the total ? " * 30, "the question takes"),
+    ):
+        assert main(["ask", str(model), str(path), question]) == 2
+        error = [line for line in capsys.readouterr().err.splitlines() if not line.startswith("reading: ")]
+        assert len(error) == 1, error
+        assert message in error[0]
+
+
+def test_pickled_weights_are_not_loaded(capsys: pytest.CaptureFixture[str], model_folder: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "pickled"
+    folder.mkdir()
+    for file in model_folder.iterdir():
+        if file.suffix != ".safetensors":
+            (folder / file.name).write_bytes(file.read_bytes())
+    torch.save(small_model(3).state_dict(), folder / "pytorch_model.bin")
+    assert main(["ask", str(folder), str(pdf(tmp_path / "a.pdf", ["Some words"])), "What ?"]) == 2
+    assert "holds no DocFormerV2 model" in capsys.readouterr().err
