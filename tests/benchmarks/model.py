@@ -7,7 +7,8 @@
     python tests/benchmarks/model.py --all      # small, base and large with MFU, then the table
 
 A step is forward, backward, AdamW and clearing the gradients. "bf16" is bf16 weights with fp32 copies that AdamW
-updates, as in a training run under DeepSpeed; "autocast" is bf16 products over fp32 weights; alike for all three.
+updates, as in a training run under DeepSpeed; "autocast" is bf16 products over fp32 weights, as transformers' Trainer
+trains with bf16=True. All three are alike unless `--peers autocast` lets the peers train as their own library does.
 Every model gets as many encoder positions (text and picture together) and decoder positions. The rounds go in turn
 through the models, so that a busy moment of the machine strikes all of them; the best and the median are printed.
 """
@@ -120,18 +121,19 @@ class Runner:
         torch.manual_seed(0)
         self.name, self.device = f"{name}{' compiled' if compiled else ''}", torch.device(args.device)
         module, batch = MODELS[name](args)
-        self.module = module.to(self.device, torch.bfloat16 if args.dtype == "bf16" else torch.float32).train()
+        dtype = args.dtype if name == "docformerv2" else args.peers or args.dtype
+        self.module = module.to(self.device, torch.bfloat16 if dtype == "bf16" else torch.float32).train()
         self.batch = {k: v.to(self.device) if isinstance(v, torch.Tensor) else v for k, v in batch.items()}
-        if args.dtype == "bf16" and "pixel_values" in batch and batch["pixel_values"].is_floating_point():
+        if dtype == "bf16" and "pixel_values" in batch and batch["pixel_values"].is_floating_point():
             self.batch["pixel_values"] = self.batch["pixel_values"].bfloat16()
         self.call = torch.compile(self.module) if compiled else self.module
         self.weights = list(self.module.parameters())
         self.masters = self.weights
-        if args.dtype == "bf16":
+        if dtype == "bf16":
             self.masters = [weight.detach().float() for weight in self.weights]
         self.optimizer = torch.optim.AdamW(self.masters, lr=1e-4, fused=True)
         self.autocast: Any = contextlib.nullcontext()
-        if args.dtype == "autocast":
+        if dtype == "autocast":
             self.autocast = torch.autocast(self.device.type, torch.bfloat16)
         self.seconds: list[float] = []
         self.cpu_seconds: list[float] = []
@@ -272,6 +274,7 @@ def main() -> None:
     parser.add_argument("--targets", type=int, default=128, help="decoder positions")
     parser.add_argument("--padding", type=float, default=0.0, help="mean share 0..0.5 of padded text positions")
     parser.add_argument("--dtype", choices=list(DTYPES), help="bf16 where the device has it in hardware, else fp32")
+    parser.add_argument("--peers", choices=list(DTYPES), help="of the peers where it differs from --dtype")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--threads", type=int, default=None, help="CPU threads (all cores by default)")
     parser.add_argument("--path", default="auto", choices=ATTENTION_PATHS, help="attention path of docformerv2")
@@ -294,7 +297,8 @@ def main() -> None:
     print(
         f"{machine}, {torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}, torch "
         f"{torch.__version__}, load {os.getloadavg()[0]:.1f}; {args.preset}, batch {args.batch}, "
-        f"{args.positions} + {args.targets} positions, {args.dtype}, matmul {args.matmul}\n{RULE}"
+        f"{args.positions} + {args.targets} positions, {args.dtype} (peers {args.peers or args.dtype}), "
+        f"matmul {args.matmul}\n{RULE}"
     )
     rows = []
     if args.all:
