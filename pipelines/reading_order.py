@@ -26,11 +26,14 @@ def reading_order(boxes: NDArray[np.float64], lines: NDArray[np.int32]) -> NDArr
 
 
 def _head_body_foot(boxes: NDArray[np.float64], lines: NDArray[np.int32], height: float) -> list[NDArray[np.int64]]:
-    """The page's first and last line apart from the rest, where white space parts them: they belong to no column."""
-    body = np.arange(len(boxes))
+    """The page's first and last line apart from the rest, where white space parts them: they belong to no column.
+
+    Words of a part are in the order of their left edges; every later part keeps that.
+    """
+    body = np.argsort(boxes[:, 0], kind="stable")
     head = foot = body[:0]
-    first = lines == lines.min()
-    if not first.all() and boxes[~first, 1].min() - boxes[first, 3].max() >= MIN_HEAD_GAP_HEIGHTS * height:
+    first = lines[body] == lines.min()
+    if not first.all() and boxes[body[~first], 1].min() - boxes[body[first], 3].max() >= MIN_HEAD_GAP_HEIGHTS * height:
         head, body = body[first], body[~first]
     last = lines[body] == lines.max()
     if not last.all() and boxes[body[last], 1].min() - boxes[body[~last], 3].max() >= MIN_HEAD_GAP_HEIGHTS * height:
@@ -56,7 +59,7 @@ def _cut(
         for part in split:
             _cut(part, boxes, lines, height, out)
         return
-    out.append(words[np.lexsort((boxes[words, 0], lines[words]))])
+    out.append(words[np.argsort(lines[words], kind="stable")])
 
 
 def _gutter(
@@ -65,21 +68,18 @@ def _gutter(
     """X of a vertical white band with a column of running text on both sides, or None."""
     if len(words) < 2 * MIN_COLUMN_LINES:
         return None
-    box = boxes[words]
-    order = np.argsort(box[:, 0], kind="stable")
-    reach = np.maximum.accumulate(box[order, 2])
-    gap = box[order[1:], 0] - reach[:-1]
-    for at in np.argsort(-gap, kind="stable")[:4]:
-        if gap[at] < MIN_GUTTER_HEIGHTS * height:
-            break
-        left, right = words[order[: at + 1]], words[order[at + 1 :]]
-        if _is_column(left, lines) and _is_column(right, lines):
-            return float((reach[at] + box[order[at + 1], 0]) / 2)
+    left = boxes[words, 0]
+    reach = np.maximum.accumulate(boxes[words, 2])
+    gap = left[1:] - reach[:-1]
+    wide = np.flatnonzero(gap >= MIN_GUTTER_HEIGHTS * height)
+    for at in wide[np.argsort(-gap[wide], kind="stable")[:4]]:
+        if _is_column(words[: at + 1], lines) and _is_column(words[at + 1 :], lines):
+            return float((reach[at] + left[at + 1]) / 2)
     return None
 
 
 def _is_column(words: NDArray[np.int64], lines: NDArray[np.int32]) -> bool:
-    count = len(np.unique(lines[words]))
+    count = int(np.count_nonzero(np.bincount(lines[words])))
     return count >= MIN_COLUMN_LINES and len(words) >= MIN_COLUMN_WORDS_A_LINE * count
 
 
@@ -87,28 +87,31 @@ def _split_by_columns(
     words: NDArray[np.int64], boxes: NDArray[np.float64], lines: NDArray[np.int32], height: float
 ) -> list[NDArray[np.int64]] | None:
     """[above, block with a gutter, below], when the block's lines share a gutter that other lines cross, or None."""
-    ids = np.unique(lines[words])
+    line = lines[words]
+    ids = np.flatnonzero(np.bincount(line))
     if len(ids) < 2 * MIN_COLUMN_LINES:
         return None
-    left, right = boxes[words, 0].min(), boxes[words, 2].max()
+    left, right = boxes[words[0], 0], boxes[words, 2].max()
     middle = (left + right) / 2
     spread = (right - left) * 0.2
     # Lines without ink in a narrow band about the middle; the band slides over the middle 40 % of the width.
-    best: tuple[int, int] | None = None
-    for centre in np.linspace(middle - spread, middle + spread, 17):
-        band0, band1 = centre - MIN_GUTTER_HEIGHTS * height / 2, centre + MIN_GUTTER_HEIGHTS * height / 2
-        crossing = set(lines[words[(boxes[words, 0] < band1) & (boxes[words, 2] > band0)]].tolist())
-        run = start = 0
-        for place, line in enumerate(ids.tolist()):
-            run = 0 if line in crossing else run + 1
-            start = place - run + 1
-            if run >= 2 * MIN_COLUMN_LINES and (best is None or run > best[1] - best[0]):
-                best = (start, place + 1)
-    if best is None or best == (0, len(ids)):
+    centre = np.linspace(middle - spread, middle + spread, 17)[:, None]
+    half = MIN_GUTTER_HEIGHTS * height / 2
+    band, word = np.nonzero((boxes[words, 0] < centre + half) & (boxes[words, 2] > centre - half))
+    # A row a band: a mark for its beginning, then one for each line that has ink in it. The longest run without a mark
+    # is what we look for.
+    marked = np.zeros((len(centre), 1 + len(ids)), bool)
+    marked[:, 0] = True
+    marked[band, 1 + np.searchsorted(ids, line[word])] = True
+    marks = np.append(np.flatnonzero(marked), marked.size)
+    runs = np.diff(marks) - 1
+    longest = int(np.argmax(runs))
+    start = int(marks[longest]) % marked.shape[1]
+    end = start + int(runs[longest])
+    if end - start < 2 * MIN_COLUMN_LINES or end - start == len(ids):
         return None
-    inside = ids[best[0] : best[1]]
-    block = words[np.isin(lines[words], inside)]
+    first, last = ids[start], ids[end - 1]
+    block = words[(line >= first) & (line <= last)]
     if _gutter(block, boxes, lines, height) is None:
         return None
-    above, below = words[lines[words] < inside[0]], words[lines[words] > inside[-1]]
-    return [part for part in (above, block, below) if len(part)]
+    return [part for part in (words[line < first], block, words[line > last]) if len(part)]
