@@ -53,34 +53,38 @@ def distinct(records: Iterable[Record]) -> tuple[list[Record], dict[str, list[st
     return list(documents.values()), duplicates, others
 
 
-def plan_jobs(documents: Sequence[Mapping[str, Any]], shard_pages: int) -> list[Record]:
+def plan_jobs(documents: Sequence[Mapping[str, Any]], shard_pages: int, key: str = "") -> list[Record]:
     """Jobs of about equal size, one shard each: every page of every readable document in exactly one.
 
-    A job is a name and units (document, first page, end page). The plan depends on the documents and `shard_pages`
-    alone, so an interrupted build finds its finished shards by their names. Small corpora get small jobs, so that
-    workers share them evenly; a long document is spread over several jobs.
+    A job is a name and units (document, first page, end page). The plan depends on the documents, `shard_pages` and
+    `key` (what else the shards depend on) alone, so an interrupted build finds its finished shards by their names.
+    Small corpora get small jobs, so that workers share them evenly; a long document is spread over several jobs. A
+    document with `runs` (pairs of first and end page) is read there only.
     """
     readable = [document for document in documents if not document["reason"]]
-    total = sum(document["pages"] for document in readable)
+    total = sum(end - first for document in readable for first, end in _runs(document))
     size = min(shard_pages, max(8, total // 64))
     jobs: list[Record] = []
     units: list[Record] = []
     room = size
-    for document in readable:
-        first = 0
-        while first < document["pages"]:
-            end = min(document["pages"], first + room)
+    for document, first, last in ((document, *run) for document in readable for run in _runs(document)):
+        while first < last:
+            end = min(last, first + room)
             units.append({**document, "first": first, "end": end})
             room -= end - first
             first = end
             if room == 0:
-                jobs.append(_job(units))
+                jobs.append(_job(units, key))
                 units, room = [], size
     if units:
-        jobs.append(_job(units))
+        jobs.append(_job(units, key))
     return jobs
 
 
-def _job(units: list[Record]) -> Record:
-    text = "\n".join(f"{unit['doc_id']}:{unit['first']}:{unit['end']}" for unit in units)
+def _runs(document: Mapping[str, Any]) -> Sequence[tuple[int, int]]:
+    return document.get("runs") or [(0, document["pages"])]
+
+
+def _job(units: list[Record], key: str) -> Record:
+    text = key + "\n".join(f"{unit['doc_id']}:{unit['first']}:{unit['end']}" for unit in units)
     return {"name": f"part-{hashlib.sha256(text.encode()).hexdigest()[:16]}.parquet", "units": units}
