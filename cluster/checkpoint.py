@@ -4,27 +4,26 @@
       rank-00000.safetensors   fragments held by one rank, "name:start:weight", ":exp_avg", ":exp_avg_sq", float32
       checkpoint.json          facts, each file's size and sha256, each parameter's shape and fragments, its own digest
 
-All ranks write into `step-00000042.partial` and sync; rank 0 then writes the index and renames the folder. A folder
-with the final name is complete; `latest` names the newest. On reading, every byte is checked against its sha256.
+All ranks write into `step-00000042.partial` and sync; rank 0 then writes the index and renames the folder
+(`checkpoint_writer`). A folder with the final name is complete; `latest` names the newest. On reading, every byte is
+checked against its sha256.
 """
 
 import hashlib
 import json
-import os
 import re
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 from safetensors import safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
-from cluster.engine import MOMENTS, Fragment
+from cluster.engine import MOMENTS
 from cluster.exchange import Exchange
-from pipelines.shards import file_sha256, sync_folder, write_text
+from pipelines.shards import file_sha256
 
 FORMAT = 1
 INDEX = "checkpoint.json"
@@ -44,74 +43,30 @@ class Piece(NamedTuple):
     file: str
 
 
-def save(
-    folder: Path,
-    step: int,
-    fragments: Iterable[Fragment],
-    shapes: Mapping[str, tuple[int, ...]],
-    facts: Mapping[str, Any],
-    exchange: Exchange,
-    keep: int,
-) -> Path:
-    """Write checkpoint `step` under `folder` from all ranks, commit it, and delete all but the `keep` newest.
+def index_text(
+    ranks: Sequence[Mapping[str, Any]], shapes: Mapping[str, tuple[int, ...]], facts: Mapping[str, Any]
+) -> str:
+    """What checkpoint.json says.
 
     Args:
-        folder: the run's `checkpoints`, on a disk that all ranks share.
-        step: optimizer steps done.
-        fragments: this rank's.
+        ranks: each rank's file: name, bytes, sha256, and pieces (parameter, start, length).
         shapes: of every parameter.
-        facts: JSON values that go into the index.
-        exchange: among the ranks.
-        keep: number of complete checkpoints that stay, at least 1.
+        facts: the step and further JSON values.
+
+    Raises:
+        ValueError: the pieces do not make up the parameters.
     """
-    final = folder / f"step-{step:08d}"
-    partial = folder / (final.name + PARTIAL)
-    if exchange.rank == 0:
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
-    exchange.all(None)
-    name = f"rank-{exchange.rank:05d}.safetensors"
-    tensors: dict[str, Tensor] = {}
-    pieces = []
-    for fragment in fragments:
-        for key, value in fragment.tensors.items():
-            tensors[f"{fragment.name}:{fragment.start}:{key}"] = value.detach().to("cpu", torch.float32).contiguous()
-        pieces.append((fragment.name, fragment.start, len(fragment.tensors["weight"])))
-    save_file(tensors, partial / name)
-    sync_file(partial / name)
-    written = {"name": name, "bytes": (partial / name).stat().st_size, "sha256": file_sha256(partial / name)}
-    ranks = exchange.all((written, pieces))
-    if exchange.rank == 0:
-        write_text(partial / INDEX, _index_text(step, ranks, shapes, facts))
-        sync_folder(partial)
-        if final.exists():  # a damaged one of the same step, left by an earlier start
-            shutil.rmtree(final)
-        partial.rename(final)
-        sync_folder(folder)
-        write_text(folder.parent / "latest", final.name + "\n")
-        for old in complete(folder)[keep:]:
-            shutil.rmtree(old.rename(old.with_name(old.name + PARTIAL)))
-    exchange.all(None)
-    return final
-
-
-def sync_file(path: Path) -> None:
-    """Make a written file survive a power cut."""
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
-
-
-def _index_text(step: int, ranks: list[Any], shapes: Mapping[str, tuple[int, ...]], facts: Mapping[str, Any]) -> str:
     parameters: dict[str, Any] = {name: {"shape": list(shape), "pieces": []} for name, shape in shapes.items()}
-    for file, pieces in ranks:
-        for name, start, length in pieces:
-            parameters[name]["pieces"].append([start, length, file["name"]])
+    for rank in ranks:
+        for name, start, length in rank["pieces"]:
+            parameters[name]["pieces"].append([start, length, rank["name"]])
     for name, entry in parameters.items():
         entry["pieces"].sort()
         elements = torch.Size(entry["shape"]).numel()
         if sum(length for _, length, _ in entry["pieces"]) != elements:
-            raise RuntimeError(f"the fragments of {name} do not make up its {elements} elements")
-    body = {"format": FORMAT, "step": step, **facts, "files": [file for file, _ in ranks], "parameters": parameters}
+            raise ValueError(f"the fragments of {name} do not make up its {elements} elements")
+    files = [{key: rank[key] for key in ("name", "bytes", "sha256")} for rank in ranks]
+    body = {"format": FORMAT, **facts, "files": files, "parameters": parameters}
     return json.dumps({**body, "digest": _digest(body)}, indent=1, sort_keys=True) + "\n"
 
 

@@ -1,4 +1,4 @@
-"""DeepSpeed's ZeRO engine behind a small interface: forward and backward, one update, and the state by named fragments.
+"""DeepSpeed's ZeRO engine behind a small interface: gradients, one update or none, and the state by named fragments.
 
 A fragment is a run of one parameter, flattened, with its fp32 weights and Adam moments. The fragments of all ranks
 together hold every element once, at any ZeRO stage and number of workers: they are what a checkpoint stores, so that it
@@ -7,12 +7,14 @@ can be read back at any other stage and number.
 
 import math
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from cluster.optimizer import GatedAdamW, parameter_groups
 
 MOMENTS = ("exp_avg", "exp_avg_sq")
 
@@ -34,12 +36,23 @@ class Fragment:
 
 @dataclass(frozen=True)
 class EngineSettings:
-    """What the engine needs to know: ZeRO stage, precision ("fp32" or "bf16"), and the optimizer's constants."""
+    """What the engine needs to know.
+
+    Attributes:
+        zero: ZeRO stage.
+        precision: "fp32": weights, gradients and moments in fp32. "bf16": forward, backward and gradients of a
+            micro-batch in bf16; master weights, moments and the update in fp32.
+        accumulation: "fp32" or "bf16": in which the gradients of a step's micro-batches are summed under bf16.
+        offload: "none", or "cpu": master weights, moments and the update in host memory (stages 1 to 3).
+        activation_checkpointing: compute each layer's inside anew in the backward pass instead of keeping it.
+        weight_decay, beta2, gradient_clip: constants of the optimizer.
+    """
 
     zero: int
     precision: str
-    micro_batch: int
-    micro_steps: int
+    accumulation: str
+    offload: str
+    activation_checkpointing: bool
     weight_decay: float
     beta2: float
     gradient_clip: float
@@ -61,14 +74,17 @@ class Engine:
         self.stage = max(settings.zero, 1) if settings.precision == "bf16" else settings.zero
         self.world_size = torch.distributed.get_world_size()
         self.rank = torch.distributed.get_rank()
-        optimizer = torch.optim.AdamW(
-            _groups(model, settings.weight_decay), lr=0.0, betas=(0.9, settings.beta2), fused=True
+        if settings.activation_checkpointing:
+            enable: Any = model.gradient_checkpointing_enable
+            enable({"use_reentrant": False})
+        optimizer = GatedAdamW(
+            parameter_groups(model, settings.weight_decay), lr=0.0, betas=(0.9, settings.beta2), fused=True
         )
         self._engine, self._optimizer, _, _ = deepspeed.initialize(
             model=model, optimizer=optimizer, config=self._config(), dist_init_required=False
         )
         self.module: nn.Module = self._engine.module
-        self._inner: torch.optim.Optimizer = getattr(self._optimizer, "optimizer", self._optimizer)
+        self._inner: GatedAdamW = getattr(self._optimizer, "optimizer", self._optimizer)
         # Stage 0 in fp32 is the plain optimizer, for which DeepSpeed keeps no gradient norm.
         self._plain_update = self._inner is self._optimizer
         self._norm = math.nan
@@ -76,20 +92,27 @@ class Engine:
 
     def _config(self) -> dict[str, Any]:
         settings = self.settings
+        zero: dict[str, Any] = {
+            "stage": self.stage,
+            # Few large buckets: at these sizes the host's work for each bucket costs more than its bytes.
+            "reduce_bucket_size": 500_000_000,
+            "allgather_bucket_size": 500_000_000,
+            "overlap_comm": False,
+            "contiguous_gradients": True,
+        }
+        if settings.offload == "cpu":
+            zero["offload_optimizer"] = {"device": "cpu", "pin_memory": torch.cuda.is_available()}
         return {
-            "train_micro_batch_size_per_gpu": settings.micro_batch,
-            "gradient_accumulation_steps": settings.micro_steps,
+            # How many micro-batches make a step, and of what size, the caller says step by step.
+            "train_micro_batch_size_per_gpu": 1,
+            "gradient_accumulation_steps": 1,
             "gradient_clipping": settings.gradient_clip,
             "bf16": {"enabled": settings.precision == "bf16"},
-            "zero_optimization": {
-                "stage": self.stage,
-                # Few large buckets: at these sizes the host's work for each bucket costs more than its bytes.
-                "reduce_bucket_size": 500_000_000,
-                "allgather_bucket_size": 500_000_000,
-                "overlap_comm": False,
-                "contiguous_gradients": True,
-            },
+            "data_types": {"grad_accum_dtype": settings.accumulation if settings.precision == "bf16" else "fp32"},
+            "zero_optimization": zero,
             "zero_allow_untested_optimizer": True,
+            # The compiled optimizer that DeepSpeed prefers for offload would need a compiler on every machine.
+            "zero_force_ds_cpu_optimizer": False,
             "steps_per_print": 10**9,
         }
 
@@ -102,23 +125,46 @@ class Engine:
         """The model's output on a micro-batch, its losses divided by the global batch's target counts [3]."""
         return self._engine(**batch, denominators=denominators, skip_logits=True)
 
-    def backward(self, loss: Tensor) -> None:
-        """Add a micro-batch's gradient; `loss` is its share of the global loss."""
-        # DeepSpeed divides by the accumulation steps and averages over the ranks; the shares must add up instead.
-        self._engine.backward(loss * (self.settings.micro_steps * self.world_size))
+    def backward(self, loss: Tensor, last: bool) -> None:
+        """Add a micro-batch's gradient; `loss` is its share of the global loss, `last` whether it ends the step."""
+        self._engine.set_gradient_accumulation_boundary(last)
+        # DeepSpeed averages over the ranks; the shares must add up instead.
+        self._engine.backward(loss * self.world_size)
+        if not last:
+            self._engine.step()
 
-    def step(self, learning_rate: float) -> None:
-        """End a micro-step; the last of a step updates the weights at `learning_rate`."""
+    def update(self, learning_rate: float, accept: Callable[[float], bool]) -> float:
+        """After the step's last backward: update the weights if `accept(norm)`, and forget the gradient.
+
+        Args:
+            learning_rate: of this update.
+            accept: called once with the norm of the whole gradient before clipping, the same on every rank, infinite
+                where it is no number (DeepSpeed then makes no update whatever the answer).
+
+        Returns:
+            The norm.
+        """
         for group in self._inner.param_groups:
             group["lr"] = learning_rate
-        if self._plain_update and self._engine.is_gradient_accumulation_boundary():
+        if self._plain_update:
             gradients = [p.grad for p in self.module.parameters() if p.grad is not None]
             self._norm = float(torch.nn.utils.get_total_norm(gradients))
-        self._engine.step()
+        asked = False
 
-    def gradient_norm(self) -> float:
-        """Norm of the last step's gradient before clipping."""
-        return self._norm if self._plain_update else float(self._engine.get_global_grad_norm())
+        def gate() -> bool:
+            nonlocal asked
+            asked = True
+            return accept(self._gradient_norm())
+
+        with self._inner.gated(gate):
+            self._engine.step()
+        if not asked:  # DeepSpeed itself left the update out
+            accept(self._gradient_norm())
+        return self._gradient_norm()
+
+    def _gradient_norm(self) -> float:
+        norm = self._norm if self._plain_update else float(self._optimizer._global_grad_norm)
+        return norm if math.isfinite(norm) else math.inf
 
     def fragments(self) -> Iterator[Fragment]:
         """This rank's fragments, as views into the engine; only `load` writes into them."""
@@ -151,8 +197,8 @@ class Engine:
         return self._optimizer.fp32_partitioned_groups_flat[group], int(start), int(length)
 
     @torch.no_grad()
-    def load(self, read: Any, steps_done: int) -> None:
-        """Set every fragment from `read(name, start, length) -> tensors`, and the optimizer's step count."""
+    def load(self, read: Any, updates: int) -> None:
+        """Set every fragment from `read(name, start, length) -> tensors`, and the number of updates made."""
         self._whole_everywhere = True
         try:
             for fragment in self.fragments():
@@ -162,7 +208,7 @@ class Engine:
         finally:
             self._whole_everywhere = False
         for state in self._inner.state.values():
-            state["step"].fill_(steps_done)
+            state["step"].fill_(updates)
         self._weights_changed()
 
     def _weights_changed(self) -> None:
@@ -191,10 +237,3 @@ class Engine:
             self._inner.state[tensor] = {"step": torch.zeros((), device=tensor.device), **moments}
         if hasattr(self._optimizer, "_lazy_init_hp_params_optimizer_state"):
             self._optimizer._lazy_init_hp_params_optimizer_state()
-
-
-def _groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Two groups: matrices with weight decay, vectors without."""
-    matrices = [parameter for parameter in model.parameters() if parameter.requires_grad and parameter.ndim >= 2]
-    vectors = [parameter for parameter in model.parameters() if parameter.requires_grad and parameter.ndim < 2]
-    return [{"params": matrices, "weight_decay": weight_decay}, {"params": vectors, "weight_decay": 0.0}]

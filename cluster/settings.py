@@ -1,8 +1,8 @@
 """Settings of a pretraining run; `docformer pretrain` has a flag for each."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from model.objectives.settings import ObjectiveSettings
 
@@ -11,6 +11,9 @@ from model.objectives.settings import ObjectiveSettings
 FREE_ON_RESUME = frozenset(
     {"corpus", "tokenizer", "out", "steps", "workers", "ray", "zero", "micro_batch_pages", "feed_processes"}
     | {"log_every", "eval_every", "checkpoint_every", "keep_checkpoints", "max_restarts"}
+    | {"keep_every", "checkpoint_in_background", "offload", "activation_checkpointing", "memory_limit_gb", "dry_run"}
+    | {"on_nan", "on_spike", "spike_loss_factor", "spike_norm_factor", "spike_window", "trouble_limit"}
+    | {"hang_timeout_s", "profile_steps", "wandb_project", "mlflow_experiment"}
 )
 
 
@@ -28,7 +31,9 @@ class PretrainSettings(BaseModel):
     objectives: ObjectiveSettings = Field(default_factory=ObjectiveSettings, description="the three objectives")
     steps: int = Field(1000, ge=1, description="optimizer steps")
     global_batch_pages: int = Field(64, ge=1, description="pages of one step, over all workers")
-    micro_batch_pages: int = Field(8, ge=1, description="pages of one forward in one worker")
+    micro_batch_pages: Annotated[int, Field(ge=1)] | Literal["auto"] = Field(
+        8, description="pages of one forward in one worker; auto: as many as fit in memory"
+    )
     learning_rate: float = Field(1e-3, gt=0, description="peak learning rate")
     warmup_steps: int = Field(100, ge=0, description="steps of linear warm-up")
     final_learning_rate_share: float = Field(0.1, ge=0, le=1, description="end of the cosine decay, share of the peak")
@@ -41,6 +46,10 @@ class PretrainSettings(BaseModel):
     eval_every: int = Field(500, ge=1, description="steps between evaluations; also one at start and one at the end")
     checkpoint_every: int = Field(500, ge=1, description="steps between checkpoints; also one at the end")
     keep_checkpoints: int = Field(2, ge=1, description="newest complete checkpoints kept")
+    keep_every: int | None = Field(None, ge=1, description="checkpoints at multiples of this step are kept for good")
+    checkpoint_in_background: bool = Field(
+        True, description="write while training goes on, from a copy in host memory (12 bytes a parameter, sharded)"
+    )
     log_every: int = Field(1, ge=1, description="steps between logged lines")
     workers: int = Field(1, ge=1, description="training processes")
     ray: bool = Field(True, description="launch the workers with Ray Train; else train in this one process")
@@ -48,9 +57,48 @@ class PretrainSettings(BaseModel):
     precision: Literal["auto", "fp32", "bf16"] = Field(
         "auto", description="auto: bf16 on CUDA, fp32 on CPU (where bf16 is slow or many times slower)"
     )
+    accumulation: Literal["fp32", "bf16"] = Field(
+        "fp32", description="sums the gradients of a step's micro-batches under bf16; bf16 takes half the memory"
+    )
+    offload: Literal["none", "cpu"] = Field(
+        "none", description="cpu: master weights, moments and update in host memory; needs zero 1 to 3"
+    )
+    activation_checkpointing: bool = Field(
+        False, description="compute each layer again in the backward pass: less memory, about a third more time"
+    )
+    memory_limit_gb: float | None = Field(
+        None, gt=0, description="GB a worker may use, for the dry run and auto; default: its share of what there is"
+    )
+    dry_run: bool = Field(
+        False, description="only one step on the largest shape: prints memory and time, writes nothing, changes nothing"
+    )
+    on_nan: Literal["stop", "skip", "rewind"] = Field(
+        "stop",
+        description="a loss or gradient that is no number: stop; skip that update; or rewind to the newest checkpoint "
+        "and leave out the batches since",
+    )
+    on_spike: Literal["record", "skip", "rewind", "stop"] = Field(
+        "record", description="a loss or gradient norm far above its running median; record: only note it"
+    )
+    spike_loss_factor: float = Field(2.0, gt=1, description="loss that is a spike, in running medians")
+    spike_norm_factor: float = Field(20.0, gt=1, description="gradient norm that is a spike, in running medians")
+    spike_window: int = Field(100, ge=1, description="steps of the running medians")
+    trouble_limit: int = Field(10, ge=0, description="updates a run may skip or rewind; one more stops it")
+    hang_timeout_s: float = Field(1800.0, gt=0, description="seconds without a finished step that end the worker")
+    profile_steps: str | None = Field(
+        None, pattern=r"^[1-9]\d*:[1-9]\d*$", description="A:B, steps recorded to a trace in RUN/profile"
+    )
+    wandb_project: str | None = Field(None, description="log to this Weights & Biases project too")
+    mlflow_experiment: str | None = Field(None, description="log to this MLflow experiment too")
     feed_processes: int = Field(
         0, ge=0, description="processes a worker that read, tokenise and mask; 0: a thread of the worker"
     )
     max_restarts: int = Field(
         3, ge=0, description="times that training starts again from its checkpoint after losing a worker"
     )
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if self.offload == "cpu" and self.zero == 0:
+            raise ValueError("offload: cpu needs an optimizer that ZeRO shards; set zero to 1, 2 or 3")
+        return self

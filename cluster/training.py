@@ -1,32 +1,31 @@
 """The training loop of one worker, and how it starts, resumes, stops and ends; it knows nothing of what launched it."""
 
-import hashlib
-import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from signal import Signals
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from cluster.assemble import Parts, assemble, new_model
-from cluster.checkpoint import newest_good, save
-from cluster.engine import Engine, EngineSettings
+from cluster.assemble import Parts, assemble
+from cluster.checkpoint import newest_good
+from cluster.checkpoint_writer import CheckpointWriter
 from cluster.evaluation import Evaluation
 from cluster.exchange import Exchange
 from cluster.export import export_checkpoint
 from cluster.feed import Feed, StepBatch
-from cluster.metrics import MetricsLog
+from cluster.guard import Trouble
+from cluster.largest_step import LargestStep
+from cluster.profile_window import ProfileWindow
+from cluster.record import Record
 from cluster.run_folder import LOCK_WAIT_S, RunFolder
-from cluster.schedule import learning_rate
 from cluster.settings import PretrainSettings
-from model.flops import mfu, step_flops
+from cluster.state import TrainingState
+from cluster.step import take_step
+from cluster.watchdog import Watchdog
 from pipelines.errors import JobError
 from pipelines.shards import write_text
-
-LOSSES = ("loss", "loss_dlm", "loss_line", "loss_grid")
 
 
 @dataclass(frozen=True)
@@ -43,113 +42,136 @@ def train(settings: PretrainSettings) -> Outcome:
     torch.distributed must be up and the run's folder prepared (`run_folder.prepare`).
 
     Raises:
-        JobError: the loss is no number, or an input turned out to be bad.
+        JobError: a step is in trouble and the policy is to stop, or a checkpoint cannot be written.
+        UsageError: the largest step does not fit in memory, or an input turned out to be bad.
     """
-    worker = _Worker(settings)
+    run, exchange = RunFolder(settings.out), Exchange()
+    lock = run.lock(LOCK_WAIT_S) if exchange.rank == 0 else None
+    watchdog = Watchdog(
+        run.path / "stacks", exchange.rank, settings.hang_timeout_s, lambda text: run.note("hang", text)
+    )
     try:
-        return worker.run_to_end()
+        worker = _Worker(settings, run, exchange, watchdog)
+        try:
+            return worker.run_to_end()
+        finally:
+            worker.close()
     finally:
-        worker.close()
+        watchdog.close()
+        if lock is not None:
+            lock.close()
 
 
 class _Worker:
-    def __init__(self, settings: PretrainSettings) -> None:
-        self.settings, self.run, self.exchange = settings, RunFolder(settings.out), Exchange()
-        self.first_rank = self.exchange.rank == 0
-        self._lock = self.run.lock(LOCK_WAIT_S) if self.first_rank else None
+    def __init__(self, settings: PretrainSettings, run: RunFolder, exchange: Exchange, watchdog: Watchdog) -> None:
+        self.settings, self.run, self.exchange, self.watchdog = settings, run, exchange, watchdog
+        self.first_rank = exchange.rank == 0
         self.parts: Parts = assemble(settings)
-        parts, world_size = self.parts, self.exchange.world_size
+        self.state = TrainingState(settings, self.parts, exchange)
+        self.micro_batch = self._pages_of_a_forward()
+        self.writer = CheckpointWriter(
+            run.checkpoints,
+            self.state.shapes,
+            exchange,
+            keep=settings.keep_checkpoints,
+            keep_every=settings.keep_every,
+            background=settings.checkpoint_in_background,
+            committed=lambda facts: self.record.committed(facts),
+        )
+        self.writer.reserve(self.state.engine.fragments())
         self.feed = Feed(
-            parts.store,
-            parts.order,
-            parts.builder,
+            self.parts.store,
+            self.parts.order,
+            self.parts.builder,
             seed=settings.seed,
             global_batch=settings.global_batch_pages,
-            micro_batch=settings.micro_batch_pages,
-            rank=self.exchange.rank,
-            world_size=world_size,
+            micro_batch=self.micro_batch,
+            rank=exchange.rank,
+            world_size=exchange.world_size,
         )
-        model, origin = new_model(settings, parts)
-        self.shapes = {name: tuple(parameter.shape) for name, parameter in model.named_parameters()}
-        self.bf16 = settings.precision == "bf16" or (settings.precision == "auto" and torch.cuda.is_available())
-        self.engine = Engine(
-            model,
-            EngineSettings(
-                zero=settings.zero,
-                precision="bf16" if self.bf16 else "fp32",
-                micro_batch=settings.micro_batch_pages,
-                micro_steps=self.feed.micro_steps,
-                weight_decay=settings.weight_decay,
-                beta2=settings.beta2,
-                gradient_clip=settings.gradient_clip,
-            ),
-        )
-        self.metrics = MetricsLog(self.run.metrics)
-        self.step = self._load_newest()
-        self.restarts = len(self.run.noted("start"))
-        self.exchange.all(None)  # every rank has counted the earlier starts
-        if self.first_rank:
-            self.metrics.cut_back(self.step or -1)  # step 0 is evaluated anew
-            if not self.run.tokenizer.exists():
-                parts.tokenizer.save_pretrained(self.run.tokenizer)
-            text = f"{origin}" if self.step == 0 else f"goes on after step {self.step}"
-            self.run.note("start", text, step=self.step, world_size=world_size, zero=settings.zero)
-        self.saved_step = self.step or -1
+        self.profile = ProfileWindow(settings.profile_steps, run.path / "profile", exchange.rank)
+        self._load_newest()
+        self.record = Record(run, settings, exchange, self.state, self.state.step)
+        self.saved_step = self.state.step or -1
 
-    def _load_newest(self) -> int:
+    def _pages_of_a_forward(self) -> int:
+        """As set, or as many as fit; on a GPU, where it takes a second, a set number is tried before real data."""
+        asked, engine = self.settings.micro_batch_pages, self.state.engine
+        if asked != "auto" and not self.settings.dry_run and engine.device.type == "cpu":
+            return asked
+        self.watchdog.beat("a step on the largest shape")
+        largest = LargestStep(engine, self.settings, self.parts.config, self.exchange)
+        trial = largest.largest() if asked == "auto" else largest.check(asked)
+        if self.first_rank:
+            self.run.note("largest", str(trial), **trial.as_dict())
+        if largest.interrupted:
+            self.state = TrainingState(self.settings, self.parts, self.exchange)
+        return trial.pages if asked == "auto" else asked
+
+    def _load_newest(self) -> None:
+        self.watchdog.beat("loading the newest checkpoint")
         checkpoint, complaints = newest_good(self.run.checkpoints, self.exchange)
+        if checkpoint is not None:
+            self.state.load(checkpoint)
         if self.first_rank:
             for complaint in complaints:
                 self.run.note("damaged", f"{complaint}; an older checkpoint is used")
-        if checkpoint is None:
-            return 0
-        if self.first_rank:
-            write_text(self.run.path / "latest", checkpoint.path.name + "\n")
-        self.engine.load(checkpoint.read, checkpoint.step)
-        return checkpoint.step
+            if checkpoint is not None:
+                write_text(self.run.path / "latest", checkpoint.path.name + "\n")
+            if not self.run.tokenizer.exists():
+                self.parts.tokenizer.save_pretrained(self.run.tokenizer)
 
     def run_to_end(self) -> Outcome:
-        settings = self.settings
+        settings, state = self.settings, self.state
+        if settings.dry_run:
+            return Outcome(0, None)
         evaluation = Evaluation(
             self.parts.store,
             self.parts.order,
             self.parts.builder,
             seed=settings.seed,
             pages=settings.eval_pages,
-            micro_batch=settings.micro_batch_pages,
+            micro_batch=self.micro_batch,
             exchange=self.exchange,
         )
-        if self.step == 0:
+        if state.step == 0:
             self._evaluate(evaluation, epoch=0)
         signal = self._stop_asked(self.exchange.sum(self._stop_flag()))
-        batches = self.feed.steps(self.step + 1, settings.steps, settings.feed_processes) if not signal else iter(())
+        batches = self.feed.steps(state.step + 1, settings.steps, settings.feed_processes) if not signal else iter(())
         for batch, wait in _timed(batches):
-            started = time.monotonic() - wait
-            counts = self.exchange.sum(torch.cat([batch.counts, self._stop_flag()]))
-            self._update(batch, counts, wait, started)
-            self.step = batch.step
-            last = self.step == settings.steps
-            if last or self.step % settings.eval_every == 0:
+            self.watchdog.beat(f"step {batch.step}")
+            sums = self.exchange.sum(torch.cat([batch.counts, self._stop_flag(), self.writer.flags()]))
+            self.writer.tell(sums[5:])
+            sound = self._step(batch, sums[:4], wait)
+            last = state.step == settings.steps
+            if last or state.step % settings.eval_every == 0:
                 self._evaluate(evaluation, batch.epoch)
-            signal = None if last else self._stop_asked(counts[4:])
-            if last or signal or self.step % settings.checkpoint_every == 0:
+            signal = None if last else self._stop_asked(sums[4:5])
+            if last or signal or (sound and state.step % settings.checkpoint_every == 0):
                 self._save()
             if signal:
                 break
-        if self.step < settings.steps:
-            if self.saved_step != self.step:
-                self._save()
-        elif self.first_rank:
+        self._finish()
+        return Outcome(state.step, signal)
+
+    def _finish(self) -> None:
+        """Have the last checkpoint complete, and at the run's end its model exported."""
+        self.watchdog.beat("the last checkpoint")
+        done = self.state.step >= self.settings.steps
+        if not done and self.saved_step != self.state.step:
+            self._save()
+        self.writer.finish()
+        if done and self.first_rank:
             checkpoint, _ = newest_good(self.run.checkpoints)
             if checkpoint is not None:
                 export_checkpoint(checkpoint, self.run.tokenizer, self.run.model)
         self.exchange.all(None)
-        return Outcome(self.step, signal)
 
     def close(self) -> None:
-        """Let go of the run's folder."""
-        if self._lock is not None:
-            self._lock.close()
+        """End what runs in the background."""
+        self.profile.close()
+        self.writer.close()
+        self.record.close()
 
     def _stop_flag(self) -> Tensor:
         """float64 [1], the number of the signal that asked the run to stop: rank 0 knows it, a sum tells all."""
@@ -161,113 +183,55 @@ class _Worker:
         number = int(flag)
         return Signals(number).name if number else None
 
-    def _update(self, batch: StepBatch, counts: Tensor, wait: float, started: float) -> None:
-        """One optimizer step, and its line in metrics.jsonl."""
-        settings, engine = self.settings, self.engine
-        rate = learning_rate(
-            batch.step,
-            settings.steps,
-            settings.learning_rate,
-            settings.warmup_steps,
-            settings.final_learning_rate_share,
+    def _step(self, batch: StepBatch, counts: Tensor, wait: float) -> bool:
+        """One optimizer step and its line in metrics.jsonl; returns whether the weights may be trusted after it."""
+        settings, state = self.settings, self.state
+        started = time.monotonic() - wait
+        self.profile.before(batch.step)
+        totals = counts.tolist()
+        result = take_step(state.engine, state.guard, batch, totals[:3], settings, self.parts.config, self.exchange)
+        self.profile.after(batch.step)
+        if result.trouble is not None:
+            self._answer(batch, result.trouble)
+        state.took(batch.step, result)
+        if batch.step % settings.log_every == 0 or batch.step == settings.steps or result.trouble is not None:
+            self.record.step(batch, result, totals, wait, time.monotonic() - started)
+        return result.trouble is None or result.trouble.kind != "nan"
+
+    def _answer(self, batch: StepBatch, trouble: Trouble) -> None:
+        """Put a step in trouble on record, and rewind or stop where the policy says so."""
+        first, size = batch.step, self.settings.global_batch_pages
+        done = {"record": "the update is made", "stop": "stopped"}.get(trouble.action, "the update is left out")
+        if trouble.action == "rewind":
+            self.writer.finish()
+            checkpoint, _ = newest_good(self.run.checkpoints, self.exchange)
+            if checkpoint is not None:
+                self.state.load(checkpoint, rewound=True)
+                first = checkpoint.step + 1
+                done = f"back to the weights of step {checkpoint.step}; the batches since then are left out"
+        self.record.note(
+            "trouble",
+            f"step {batch.step}: {trouble.text}; {done}",
+            trouble=trouble.kind,
+            action=trouble.action,
+            step=batch.step,
+            samples=[(first - 1) * size, batch.step * size - 1],
         )
-        denominators = counts[:3].float().to(engine.device)
-        sums = torch.zeros(len(LOSSES) + 2, dtype=torch.float64, device=engine.device)
-        for micro_batch in batch.micro_batches:
-            inputs = {key: value.to(engine.device, non_blocking=True) for key, value in micro_batch.items()}
-            out = engine.forward(inputs, denominators)
-            engine.backward(out.loss)
-            engine.step(rate)
-            sums += _seen(out, inputs)
-        norm = engine.gradient_norm()
-        if not math.isfinite(norm):
+        if trouble.action == "stop":
             raise JobError(
-                f"step {batch.step}: the gradient's norm is {norm}; lower learning_rate (now {rate:.3g}) or raise "
-                "warmup_steps, and go on from the last checkpoint with --resume"
+                f"step {batch.step}: {trouble.text}; go on with --resume --on-{trouble.kind} skip or rewind and a "
+                "--trouble-limit that allows it, or start anew with a lower learning_rate or more warmup_steps"
             )
-        if batch.step % settings.log_every and batch.step != settings.steps:
-            return
-        flops = sum(
-            pages * step_flops(self.parts.config, text, targets, pairs=settings.objectives.line_pairs).total
-            for pages, text, targets in batch.shapes
-        )
-        mine = torch.cat([sums.cpu(), torch.tensor([float(flops)], dtype=torch.float64)])
-        total = self.exchange.sum(mine).tolist()
-        page_ids = [page for part in self.exchange.all(batch.page_ids) for page in part]
-        seconds = time.monotonic() - started
-        if self.first_rank:
-            self.metrics.append(
-                {
-                    "split": "train",
-                    **self._place(batch.step, batch.epoch),
-                    "tokens": int(counts[3]),
-                    **dict(zip(LOSSES, total, strict=False)),
-                    "acc_line": _ratio(total[4], float(counts[1])),
-                    "acc_grid": _ratio(total[5], float(counts[2])),
-                    "learning_rate": rate,
-                    "grad_norm": norm,
-                    "tokens_per_second": float(counts[3]) / seconds,
-                    "samples_per_second": settings.global_batch_pages / seconds,
-                    "mfu": self._mfu(total[6] / seconds),
-                    "data_wait": wait,
-                    "step_seconds": seconds,
-                    "batch_digest": hashlib.sha256("".join(page_ids).encode()).hexdigest(),
-                }
-            )
-
-    def _mfu(self, flops_per_second: float) -> float | None:
-        kind = torch.bfloat16 if self.bf16 else torch.float32
-        return mfu(flops_per_second / self.exchange.world_size, self.engine.device, kind)
-
-    def _place(self, step: int, epoch: int) -> dict[str, Any]:
-        return {
-            "step": step,
-            "epoch": epoch,
-            "samples": step * self.settings.global_batch_pages,
-            "world_size": self.exchange.world_size,
-            "restarts": self.restarts,
-            "time": time.time(),
-        }
 
     def _evaluate(self, evaluation: Evaluation, epoch: int) -> None:
+        self.watchdog.beat("an evaluation")
         if evaluation.pages:
-            scores = evaluation(self.engine)
-            if self.first_rank:
-                self.metrics.append({"split": "eval", **self._place(self.step, epoch), **scores})
+            self.record.scores(epoch, evaluation(self.state.engine))
 
     def _save(self) -> None:
-        facts = {
-            "samples": self.step * self.settings.global_batch_pages,
-            "seed": self.settings.seed,
-            "world_size": self.exchange.world_size,
-            "zero": self.settings.zero,
-            "corpus_digest": self.parts.corpus.digest,
-            "model": self.parts.config.to_dict(),
-        }
-        save(
-            self.run.checkpoints,
-            self.step,
-            self.engine.fragments(),
-            self.shapes,
-            facts,
-            self.exchange,
-            self.settings.keep_checkpoints,
-        )
-        self.saved_step = self.step
-
-
-def _seen(out: Any, inputs: dict[str, Tensor]) -> Tensor:
-    """A micro-batch's losses (its shares of the global ones) and its right answers of both encoder tasks."""
-    zero = out.loss.detach().new_zeros(())
-    losses = [zero if out[name] is None else out[name].detach() for name in LOSSES]
-    for task in ("line", "grid"):
-        logits, labels = out[f"{task}_logits"], inputs.get(f"{task}_labels")
-        losses.append(zero if logits is None else (logits.argmax(-1) == labels).sum())
-    return torch.stack([value.double() for value in losses])
-
-
-def _ratio(part: float, whole: float) -> float:
-    return part / whole if whole else math.nan
+        self.watchdog.beat("a checkpoint")
+        self.writer.begin(self.state.step, self.state.engine.fragments(), self.state.facts())
+        self.saved_step = self.state.step
 
 
 def _timed(batches: Iterator[StepBatch]) -> Iterator[tuple[StepBatch, float]]:

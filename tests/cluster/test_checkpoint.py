@@ -1,5 +1,6 @@
 """A checkpoint is complete or absent: a process is killed at each step of its commit."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -12,8 +13,11 @@ import pytest
 import torch
 
 import cluster.checkpoint as checkpoint
-from cluster.checkpoint import Checkpoint, DamagedError, complete, newest_good, save
+import cluster.checkpoint_writer as checkpoint_writer
+from cluster.checkpoint import Checkpoint, DamagedError, complete, newest_good
+from cluster.checkpoint_writer import CheckpointWriter
 from cluster.engine import Fragment
+from pipelines.errors import JobError
 
 SHAPES = {"a": (2, 3), "b": (4,)}
 
@@ -34,8 +38,12 @@ def fragments(value: float) -> list[Fragment]:
     ]
 
 
-def store(run: Path, step: int, keep: int = 2) -> None:
-    save(run / "checkpoints", step, fragments(float(step)), SHAPES, {"seed": 1}, Alone(), keep)  # type: ignore[arg-type]
+def store(run: Path, *steps: int, keep: int = 2, **options: Any) -> None:
+    writer = CheckpointWriter(run / "checkpoints", SHAPES, Alone(), keep=keep, **options)  # type: ignore[arg-type]
+    for step in steps:
+        writer.begin(step, fragments(float(step)), {"seed": 1})
+    writer.finish()
+    writer.close()
 
 
 def killed_in(call: int, work: Callable[[], None]) -> bool:
@@ -55,9 +63,11 @@ def killed_in(call: int, work: Callable[[], None]) -> bool:
             return step
 
         for module, name in (
-            *((checkpoint, name) for name in ("save_file", "sync_file", "file_sha256", "write_text", "sync_folder")),
+            *((checkpoint_writer, name) for name in ("write_tensors", "write_text", "sync_folder")),
             *((Path, name) for name in ("mkdir", "rename", "open")),
+            (os, "fsync"),
             (shutil, "rmtree"),
+            (hashlib, "sha256"),
         ):
             setattr(module, name, counting(getattr(module, name)))
         try:
@@ -81,14 +91,14 @@ def test_what_is_read_is_what_was_written(tmp_path: Path) -> None:
 
 
 def test_only_the_newest_are_kept(tmp_path: Path) -> None:
-    for step in (1, 2, 3, 4):
-        store(tmp_path, step, keep=2)
+    store(tmp_path, 1, 2, 3, 4)
     assert [path.name for path in complete(tmp_path / "checkpoints")] == ["step-00000004", "step-00000003"]
+    store(tmp_path / "sparse", 2, 3, 4, 5, 6, 7, keep=1, keep_every=3)
+    assert [path.name[-1] for path in complete(tmp_path / "sparse" / "checkpoints")] == ["7", "6", "3"]
 
 
 def test_a_kill_at_any_step_of_the_commit_leaves_a_good_checkpoint(tmp_path: Path) -> None:
-    for step in (1, 2):
-        store(tmp_path / "start", step)
+    store(tmp_path / "start", 1, 2)
     steps_seen = set()
     for call in range(1, 200):
         run = tmp_path / f"killed-{call}"
@@ -110,8 +120,7 @@ def test_a_kill_at_any_step_of_the_commit_leaves_a_good_checkpoint(tmp_path: Pat
 
 @pytest.mark.parametrize("name", ["rank-00000.safetensors", "checkpoint.json"])
 def test_a_flipped_byte_is_found_and_named(tmp_path: Path, name: str) -> None:
-    for step in (1, 2):
-        store(tmp_path, step)
+    store(tmp_path, 1, 2)
     file = tmp_path / "checkpoints" / "step-00000002" / name
     data = bytearray(file.read_bytes())
     place = data.index(b'"seed": 1') + 8 if name.endswith("json") else len(data) - 3
@@ -140,6 +149,8 @@ def test_a_missing_file_and_another_format_are_refused(tmp_path: Path) -> None:
 
 
 def test_fragments_that_leave_a_gap_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(RuntimeError, match="do not make up"):
-        save(tmp_path / "checkpoints", 1, fragments(1.0)[1:], SHAPES, {}, Alone(), 1)  # type: ignore[arg-type]
+    writer = CheckpointWriter(tmp_path / "checkpoints", SHAPES, Alone())  # type: ignore[arg-type]
+    writer.begin(1, fragments(1.0)[1:], {})
+    with pytest.raises(JobError, match="do not make up"):
+        writer.finish()
     assert newest_good(tmp_path / "checkpoints") == (None, [])

@@ -17,7 +17,10 @@ from cluster.cli import main
 from cluster.settings import PretrainSettings
 
 Run = Callable[..., PretrainSettings]
-VOLATILE = ("time", "restarts", "step_seconds", "data_wait", "tokens_per_second", "samples_per_second")
+VOLATILE = (
+    *("time", "restarts", "step_seconds", "data_wait", "tokens_per_second", "samples_per_second"),
+    "peak_memory_bytes",
+)
 WAIT_S = 240
 
 

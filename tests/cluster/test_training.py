@@ -15,7 +15,10 @@ from cluster.settings import PretrainSettings
 from tests.cluster.gang import train_together
 
 Run = Callable[..., PretrainSettings]
-VOLATILE = ("time", "restarts", "step_seconds", "data_wait", "tokens_per_second", "samples_per_second")
+VOLATILE = (
+    *("time", "restarts", "step_seconds", "data_wait", "tokens_per_second", "samples_per_second"),
+    "peak_memory_bytes",
+)
 
 
 def metrics(run: Path) -> list[dict[str, Any]]:

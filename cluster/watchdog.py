@@ -1,0 +1,60 @@
+"""Ends a run that hangs: when no step ends in time, the stacks of all threads of every rank go to files.
+
+A rank hangs in a collective call because another one does, so each rank watches itself, and all notice together. The
+dump and the end come from a timer below the interpreter: they work also where a hanging library call keeps the
+interpreter's lock.
+"""
+
+import faulthandler
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+GRACE_S = 2.0  # between the word and the end
+
+
+class Watchdog:
+    """Expects a `beat` at least every `timeout_s` seconds, else writes stacks and ends this process with code 1.
+
+    Args:
+        stacks: folder for rank-N.txt.
+        rank: of this process.
+        timeout_s: longest silence.
+        hung: called with one line about the hang, shortly before the end.
+    """
+
+    def __init__(self, stacks: Path, rank: int, timeout_s: float, hung: Callable[[str], None]) -> None:
+        stacks.mkdir(exist_ok=True)
+        self._path = stacks / f"rank-{rank}.txt"
+        self._file = self._path.open("w")
+        self._rank, self._timeout_s, self._hung = rank, timeout_s, hung
+        self._closed = threading.Event()
+        self.beat("start")
+        threading.Thread(target=self._watch, name="watchdog", daemon=True).start()
+
+    def beat(self, doing: str) -> None:
+        """Say that this rank is alive, and what it does next."""
+        self._doing, self._last = doing, time.monotonic()
+        faulthandler.dump_traceback_later(self._timeout_s + GRACE_S, file=self._file, exit=True)
+
+    def _watch(self) -> None:
+        while not self._closed.wait(max(0.05, self._last + self._timeout_s - time.monotonic())):
+            if time.monotonic() - self._last < self._timeout_s:
+                continue
+            text = (
+                f"rank {self._rank} hangs in {self._doing}: nothing ended for hang_timeout_s = {self._timeout_s:g} s; "
+                f"stacks of all threads in {self._path.parent}"
+            )
+            print(text, file=sys.stderr, flush=True)
+            self._hung(text)
+            return
+
+    def close(self) -> None:
+        """Stop watching."""
+        self._closed.set()
+        faulthandler.cancel_dump_traceback_later()
+        self._file.close()
+        if not self._path.stat().st_size:
+            self._path.unlink()
