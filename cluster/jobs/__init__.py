@@ -1,0 +1,1 @@
+"""Running any docformer command as a job on a Ray cluster."""
