@@ -5,8 +5,11 @@ from typing import Any
 
 import torch
 
+from cluster.corpora import Corpora
 from cluster.order import SampleOrder
+from cluster.page_index import find_index
 from cluster.pages import PageStore
+from cluster.run_folder import RunFolder
 from cluster.settings import PretrainSettings
 from model.config import DocFormerV2Config
 from model.docformer import DocFormerV2ForConditionalGeneration
@@ -14,7 +17,6 @@ from model.errors import ModelInputError
 from model.sample import SampleBuilder
 from model.tokenizer import WordTokenizer, load_tokenizer
 from model.warm_start import config_from_t5, warm_start
-from pipelines.corpus import Corpus
 from pipelines.errors import UsageError
 
 # Entries of T5's published vocabulary, its 100 sentinels included.
@@ -27,7 +29,7 @@ KEPT_PICTURE_BYTES = 256 * 2**20
 class Parts:
     """Everything a worker needs but the engine."""
 
-    corpus: Corpus
+    corpora: Corpora
     store: PageStore
     order: SampleOrder
     tokenizer: Any
@@ -39,26 +41,25 @@ def assemble(settings: PretrainSettings) -> Parts:
     """Open and load what `settings` name.
 
     Raises:
-        UsageError: the corpus is damaged or has too few pages.
+        UsageError: a corpus is damaged or has too few pages.
         ModelInputError: the tokenizer or the model's settings are wrong.
     """
-    corpus = Corpus.open(settings.corpus)
-    store = PageStore(corpus, settings.held_out)
+    corpora = Corpora.open(settings.corpora)
+    store = PageStore(corpora, find_index(corpora, settings.held_out, RunFolder(settings.out).page_index))
     tokenizer = load_tokenizer(settings.tokenizer)
-    config = model_config(settings, corpus, len(tokenizer))
+    config = model_config(settings, corpora, len(tokenizer))
     size = (config.image_height, config.image_width)
-    order = SampleOrder(store.training_rows, settings.seed)
-    fits = order.samples_an_epoch * 3 * size[0] * size[1] <= KEPT_PICTURE_BYTES
+    order = SampleOrder(store.index, corpora.weights, settings.seed)
+    fits = order.training_pages * 3 * size[0] * size[1] <= KEPT_PICTURE_BYTES
     builder = SampleBuilder(
-        WordTokenizer(tokenizer), settings.objectives, size, kept_pictures=order.samples_an_epoch if fits else 0
+        WordTokenizer(tokenizer), settings.objectives, size, kept_pictures=order.training_pages if fits else 0
     )
-    return Parts(corpus, store, order, tokenizer, builder, config)
+    return Parts(corpora, store, order, tokenizer, builder, config)
 
 
-def model_config(settings: PretrainSettings, corpus: Corpus, vocabulary: int) -> DocFormerV2Config:
-    """The preset (or the T5 to start from) with the run's changes, its vocabulary and the corpus's grid."""
-    built = corpus.manifest["settings"]
-    forced = {"vocab_size": vocabulary, "grid_rows": built["grid_rows"], "grid_columns": built["grid_columns"]}
+def model_config(settings: PretrainSettings, corpora: Corpora, vocabulary: int) -> DocFormerV2Config:
+    """The preset (or the T5 to start from) with the run's changes, its vocabulary and the corpora's grid."""
+    forced = {"vocab_size": vocabulary, **corpora.grid}
     clash = sorted(forced.keys() & settings.model.keys())
     if clash:
         raise UsageError(f"model.{clash[0]} follows from the corpus and the tokenizer; leave it out")

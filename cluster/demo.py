@@ -156,9 +156,9 @@ def _fill_masked_spans(run: Path, corpus: Any, settings: Any) -> list[Any]:
     """Fill one masked span on each of three held-out pages, with the model that the run exported."""
     from transformers.utils.logging import disable_progress_bar
 
+    from cluster.assemble import assemble
     from cluster.filled_spans import fill_spans
-    from cluster.order import is_held_out
-    from cluster.pages import PageStore
+    from cluster.held_out import is_held_out
     from model.docformer import DocFormerV2ForConditionalGeneration
     from model.sample import SampleBuilder
     from model.tokenizer import WordTokenizer, load_tokenizer
@@ -168,7 +168,7 @@ def _fill_masked_spans(run: Path, corpus: Any, settings: Any) -> list[Any]:
     tokenizer = load_tokenizer(settings.tokenizer)
     picture = (model.config.image_height, model.config.image_width)
     builder = SampleBuilder(WordTokenizer(tokenizer), settings.objectives, picture)
-    bound = PageStore(corpus, settings.held_out).held_out_bound
+    bound = assemble(settings).store.index.held_out_bound
     held_out = (row for row in corpus.rows() if is_held_out(row["doc_id"], bound))
     return fill_spans(model, tokenizer, builder, held_out, seed=settings.seed)
 

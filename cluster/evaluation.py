@@ -53,15 +53,14 @@ class Evaluation:
     ) -> None:
         self._exchange = exchange
         self._vocabulary = builder.tokenizer.vocab_size
-        held_out = store.held_out_places
-        count = min(pages, len(held_out))
-        chosen = [held_out[place] for place in np.linspace(0, len(held_out) - 1, count).astype(int)]
+        chosen = spread(store.index.held_out_pages, pages)
+        count = len(chosen)
         first, end = share(count, exchange.rank, exchange.world_size)
         self.pages = count
-        self._samples = [builder.build(row, seed, 0) for row in store.rows(chosen[first:end])]
+        self._samples = [builder.build(row, seed, 0) for row in store.held_out(chosen[first:end])]
         self._micro_steps = math.ceil(math.ceil(count / exchange.world_size) / micro_batch)
         self._filler = (
-            self._samples[0] if self._samples or not count else builder.build(store.rows(chosen[:1])[0], seed, 0)
+            self._samples[0] if self._samples or not count else builder.build(store.held_out(chosen[:1])[0], seed, 0)
         )
         self._unigram_loss = self._unigram(store, order, builder, seed) if count else math.nan
 
@@ -69,7 +68,7 @@ class Evaluation:
         """Mean loss of the unigram baseline on all ranks' held-out text targets."""
         baseline = UnigramBaseline(self._vocabulary)
         plain = SampleBuilder(builder.tokenizer, builder.settings, None)
-        first, end = share(min(UNIGRAM_PAGES, order.samples_an_epoch), self._exchange.rank, self._exchange.world_size)
+        first, end = share(min(UNIGRAM_PAGES, order.training_pages), self._exchange.rank, self._exchange.world_size)
         for row in store.rows(order.places(first, end - first)):
             labels = plain.build(row, seed, 0)["labels"]
             if labels is not None:
@@ -97,6 +96,12 @@ class Evaluation:
         scores["unigram_dlm_text"] = self._unigram_loss
         parts = ((scores[f"loss_{task}"], getattr(config, f"loss_weight_{task}")) for task in ("dlm", "line", "grid"))
         return {"loss": sum(weight * loss for loss, weight in parts if not math.isnan(loss)), **scores}
+
+
+def spread(pages: int, wanted: int) -> list[int]:
+    """Numbers of at most `wanted` pages, evenly over `pages` of them."""
+    chosen: list[int] = np.linspace(0, pages - 1, min(wanted, pages)).astype(int).tolist()
+    return chosen
 
 
 class _Tallies:

@@ -6,9 +6,7 @@ a page without labels, which counts nothing.
 """
 
 import math
-import queue
-import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from cluster.ahead import ahead
 from cluster.order import SampleOrder, share
 from cluster.pages import PageStore
 from model.batch import collate
@@ -32,7 +31,7 @@ class StepBatch:
 
     Attributes:
         step: 1-based.
-        epoch: of the global batch's last sample.
+        epoch: how many times every corpus has been gone through before the global batch's last sample.
         page_ids: of this rank's samples, in the global order.
         micro_batches: keyword arguments of the model each.
         counts: float64 [4], this rank's targets of denoising, token-to-line and token-to-grid, and its tokens
@@ -52,7 +51,7 @@ class Feed(Dataset[StepBatch]):
     """Builds a rank's part of any step; `steps` prepares them ahead of use.
 
     Args:
-        store: the corpus's pages.
+        store: the corpora's pages.
         order: of the samples.
         builder: makes samples of pages.
         seed: of masks and pairs.
@@ -80,17 +79,15 @@ class Feed(Dataset[StepBatch]):
 
     def __getitem__(self, step: int) -> StepBatch:
         """This rank's part of 1-based step `step`."""
-        first, end = self._share
         base = (step - 1) * self._global_batch
-        places = self._order.places(base + first, end - first)
+        places = self._order.batch(base, self._global_batch)[slice(*self._share)]
         rows = self._store.rows(places)
         samples = [self._builder.build(row, self._seed, at.epoch) for row, at in zip(rows, places, strict=True)]
-        last = self._order.places(base + self._global_batch - 1, 1)[0]
         filler = samples[0] if samples else self._any_sample()
         micro_batches = micro_batched(samples, self.micro_steps, filler)
         return StepBatch(
             step=step,
-            epoch=last.epoch,
+            epoch=self._order.epoch(base + self._global_batch - 1),
             page_ids=[sample["page_id"] for sample in samples],
             micro_batches=micro_batches,
             counts=torch.from_numpy(sum((target_counts(sample) for sample in samples), np.zeros(4))),
@@ -103,20 +100,40 @@ class Feed(Dataset[StepBatch]):
     def _any_sample(self) -> Sample:
         return self._builder.build(self._store.rows(self._order.places(0, 1))[0], self._seed, 0)
 
-    def steps(self, first: int, last: int, processes: int = 0) -> Iterator[StepBatch]:
-        """Steps `first` .. `last` in order, prepared ahead in a thread, or in so many processes."""
-        if processes:
+    def steps(self, first: int, last: int, processes: int, device: torch.device) -> Iterator[StepBatch]:
+        """Steps `first` .. `last` in order with micro-batches on `device`, prepared ahead in a thread or processes."""
+        return ahead(self._prepared(first, last, processes), STEPS_AHEAD, device)
+
+    def _prepared(self, first: int, last: int, processes: int) -> Generator[StepBatch]:
+        if not processes:
+            yield from map(self.__getitem__, range(first, last + 1))
+            return
+        loader = DataLoader(
+            _Careful(self),
+            batch_size=None,
+            sampler=range(first, last + 1),
+            num_workers=processes,
+            prefetch_factor=STEPS_AHEAD,
             # Fresh processes: forking one that runs threads of Ray and torch can lock up the child.
-            yield from DataLoader(
-                self,
-                batch_size=None,
-                sampler=range(first, last + 1),
-                num_workers=processes,
-                prefetch_factor=STEPS_AHEAD,
-                multiprocessing_context="forkserver",
-            )
-        else:
-            yield from _in_thread(self, first, last)
+            multiprocessing_context="forkserver",
+        )
+        for batch in loader:
+            if isinstance(batch, Exception):
+                raise batch
+            yield batch
+
+
+class _Careful(Dataset[StepBatch | Exception]):
+    """The feed in a process of its own: an error is handed over as it is, where torch would wrap it in a traceback."""
+
+    def __init__(self, feed: Feed) -> None:
+        self._feed = feed
+
+    def __getitem__(self, step: int) -> StepBatch | Exception:
+        try:
+            return self._feed[step]
+        except Exception as error:
+            return error
 
 
 def micro_batched(samples: Sequence[Sample], micro_steps: int, filler: Sample) -> list[dict[str, Tensor]]:
@@ -149,38 +166,3 @@ def target_counts(sample: Sample) -> np.ndarray:
         ],
         np.float64,
     )
-
-
-def _in_thread(feed: Feed, first: int, last: int) -> Iterator[StepBatch]:
-    """Steps prepared by one thread, a few ahead; it ends when the caller stops asking."""
-    ready: queue.Queue[StepBatch | BaseException] = queue.Queue(maxsize=STEPS_AHEAD)
-    ended = threading.Event()
-
-    def hand_over(item: StepBatch | BaseException) -> None:
-        while not ended.is_set():
-            try:
-                ready.put(item, timeout=0.2)
-                return
-            except queue.Full:
-                continue
-
-    def prepare() -> None:
-        try:
-            for step in range(first, last + 1):
-                if ended.is_set():
-                    return
-                hand_over(feed[step])
-        except BaseException as error:
-            hand_over(error)
-
-    thread = threading.Thread(target=prepare, name="feed", daemon=True)
-    thread.start()
-    try:
-        for _ in range(first, last + 1):
-            item = ready.get()
-            if isinstance(item, BaseException):
-                raise item
-            yield item
-    finally:
-        ended.set()
-        thread.join()

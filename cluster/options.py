@@ -82,7 +82,7 @@ def read_section(config: Path, section: str) -> Mapping[str, Any]:
     return {str(key).replace("-", "_"): value for key, value in values.items()}
 
 
-SECTIONS = ("demo", "corpus", "tokenizer", "pretrain")
+SECTIONS = ("demo", "corpus", "tokenizer", "pretrain", "submit", "launch")
 
 
 def _one_line(error: ValidationError, settings: type[BaseModel], where: str) -> str:
@@ -125,6 +125,6 @@ def _flag(field: FieldInfo) -> dict[str, Any]:
         choices = [str(choice) for choice in get_args(kind)]
         return {"help": text, "metavar": "{" + ",".join(choices) + "}"}
     if get_origin(kind) in (list, tuple):
-        return {"nargs": "+", "help": text, "metavar": "VALUE"}
+        return {"nargs": "+", "action": "extend", "help": f"{text}; may repeat", "metavar": "VALUE"}
     metavar = {int: "N", float: "X", Path: "PATH"}.get(kind, "VALUE")
     return {"help": text, "metavar": metavar}

@@ -1,79 +1,93 @@
-"""Pages of a corpus by place: which are trained on, which are held out, and their rows by row group and row."""
+"""Rows of the corpora by place, read from their row groups."""
 
 from collections import OrderedDict
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
-from numpy.typing import NDArray
+import pyarrow as pa
 
-from cluster.order import Place, held_out_bound, is_held_out
+from cluster.corpora import Corpora
+from cluster.order import WINDOW_GROUPS, Place
+from cluster.page_index import PageIndex
 from model.sample import COLUMNS
-from pipelines.corpus import Corpus
+from pipelines.corpus import open_parquet
 from pipelines.errors import UsageError
 
-CACHED_GROUPS = 96
+READERS = 4
 
 
 class PageStore:
-    """Random access to a corpus's rows; keeps the row groups used last in memory.
+    """Random access to the corpora's rows; keeps the row groups used last in memory, as many as the order mixes.
 
     Args:
-        corpus: to read.
-        held_out: share of documents kept out of training.
+        corpora: to read.
+        index: of their pages.
 
     Attributes:
-        training_rows: for each row group of the corpus, in shard order, the rows trained on.
-        held_out_places: places (epoch 0) of the held-out pages, in shard order.
-        held_out_bound: for `is_held_out`.
-
-    Raises:
-        UsageError: nothing is left to train on.
+        index: as given.
     """
 
-    def __init__(self, corpus: Corpus, held_out: float) -> None:
-        self._files: list[tuple[Path, int]] = []
-        self._cache: OrderedDict[int, list[dict[str, Any]]] = OrderedDict()
-        self.training_rows: list[NDArray[np.int64]] = []
-        self.held_out_places: list[Place] = []
-        documents = {
-            shard.name: pq.read_table(shard.path, columns=["doc_id"])["doc_id"].to_pylist() for shard in corpus.shards
-        }
-        self.held_out_bound = held_out_bound((doc for docs in documents.values() for doc in docs), held_out)
-        for shard in corpus.shards:
-            first = 0
-            for number, size in enumerate(shard.row_groups):
-                chosen = documents[shard.name][first : first + size]
-                kept_out = np.array([is_held_out(doc, self.held_out_bound) for doc in chosen], bool)
-                group = len(self._files)
-                self._files.append((shard.path, number))
-                self.training_rows.append(np.flatnonzero(~kept_out))
-                self.held_out_places += [Place(0, group, int(row)) for row in np.flatnonzero(kept_out)]
-                first += size
-        if not sum(map(len, self.training_rows)):
-            raise UsageError(
-                f"{corpus.path}: no page is left to train on; lower held_out ({held_out}) or add documents"
-            )
+    def __init__(self, corpora: Corpora, index: PageIndex) -> None:
+        self.index = index
+        self._files = [
+            path / "pages" / shard["name"]
+            for path, manifest in zip(corpora.paths, corpora.manifests, strict=True)
+            for shard in manifest["shards"]["pages"]
+        ]
+        # A batch that runs from one window into the next needs groups of both.
+        self._kept = len(corpora.paths) * WINDOW_GROUPS + WINDOW_GROUPS // 2
+        self._cache: OrderedDict[int, pa.RecordBatch] = OrderedDict()
 
     def rows(self, places: Sequence[Place]) -> list[dict[str, Any]]:
-        """The rows at `places`, with the columns that samples need."""
-        return [self._group(place.group)[place.row] for place in places]
+        """The rows at `places`, with the columns that samples need; numbers as arrays."""
+        return self._rows([(place.group, place.row) for place in places])
 
-    def _group(self, group: int) -> list[dict[str, Any]]:
-        if group in self._cache:
+    def held_out(self, numbers: Iterable[int]) -> list[dict[str, Any]]:
+        """Rows of held-out pages by their numbers, 0 .. `index.held_out_pages` - 1, in the order of shards."""
+        return self._rows(self.index.held_out(numbers))
+
+    def _rows(self, places: Sequence[tuple[int, int]]) -> list[dict[str, Any]]:
+        rows = []
+        # Few at a time: an evaluation may ask for more row groups than fit in memory.
+        for first in range(0, len(places), self._kept):
+            some = places[first : first + self._kept]
+            self._fetch(sorted({group for group, _ in some}))
+            rows += [_row(self._cache[group], row) for group, row in some]
+        return rows
+
+    def _fetch(self, groups: Sequence[int]) -> None:
+        """Have these row groups in memory, as those used last."""
+        missing = [group for group in groups if group not in self._cache]
+        if len(missing) > 1:
+            with ThreadPoolExecutor(READERS) as pool:
+                read = list(pool.map(self._read, missing))
+        else:
+            read = [self._read(group) for group in missing]
+        self._cache.update(zip(missing, read, strict=True))
+        for group in groups:
             self._cache.move_to_end(group)
-            return self._cache[group]
-        path, number = self._files[group]
+        while len(self._cache) > self._kept:
+            self._cache.popitem(last=False)
+
+    def _read(self, group: int) -> pa.RecordBatch:
+        shard = int(np.searchsorted(self.index.shard_groups, group, side="right")) - 1
+        path, number = self._files[shard], group - int(self.index.shard_groups[shard])
         try:
-            rows: list[dict[str, Any]] = pq.ParquetFile(path).read_row_group(number, columns=list(COLUMNS)).to_pylist()
+            table = open_parquet(path).read_row_group(number, columns=list(COLUMNS))
         except (OSError, ValueError) as error:
             text = " ".join(str(error).split())[:160]
             raise UsageError(
                 f"{path}: row group {number} cannot be read ({text}); run docformer corpus verify"
             ) from None
-        self._cache[group] = rows
-        while len(self._cache) > CACHED_GROUPS:
-            self._cache.popitem(last=False)
-        return rows
+        return table.combine_chunks().to_batches()[0]
+
+
+def _row(rows: pa.RecordBatch, place: int) -> dict[str, Any]:
+    # Boxes and labels as Python numbers would cost more than all else that is done to a page.
+    return {
+        **{name: rows[name][place].as_py() for name in ("page_id", "words", "image")},
+        **{name: rows[name][place].values.to_numpy() for name in ("line_ids", "grid_cells")},
+        "boxes": rows["boxes"][place].values.flatten().to_numpy().reshape(-1, 4),
+    }

@@ -7,15 +7,16 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from cluster.corpora import Corpora
+from cluster.page_index import find_index, index_key
 from cluster.run_folder import RunFolder, newest_step, prepare
 from cluster.settings import PretrainSettings
 from cluster.watch import Watch
-from pipelines.corpus import Corpus
 from pipelines.errors import JobError, UsageError
 
 POLL_S = 0.5
@@ -48,8 +49,10 @@ class RunSummary:
         return asdict(self)
 
 
-def pretrain(settings: PretrainSettings, resume: bool = False) -> RunSummary:
+def pretrain(settings: PretrainSettings, resume: bool = False, allow_changed_corpus: bool = False) -> RunSummary:
     """Pretrain as `settings` say, in a new folder, or with `resume` from the run's newest good checkpoint.
+
+    With `allow_changed_corpus` a resume goes on also when the corpora or their weights are others.
 
     The first SIGINT or SIGTERM lets the workers finish their step, save and end; a second one ends at once.
 
@@ -60,9 +63,12 @@ def pretrain(settings: PretrainSettings, resume: bool = False) -> RunSummary:
     started = time.monotonic()
     settings = _absolute(settings)
     run = RunFolder(settings.out)
-    _check_parts(settings)
-    facts = {"corpus_digest": _corpus_digest(settings), "tokenizer_digest": _tokenizer_digest(settings.tokenizer)}
-    prepare(run, settings, facts, resume)
+    corpora = Corpora.open(settings.corpora)
+    _check_parts(settings, corpora)
+    facts = {"corpora": corpora.fingerprints(), "tokenizer_digest": _tokenizer_digest(settings.tokenizer)}
+    index = find_index(corpora, settings.held_out, run.page_index)
+    prepare(run, settings, facts, resume, allow_changed_corpus)
+    index.save(run.page_index, index_key(corpora, settings.held_out))
     if settings.ray:
         from cluster.ray_train import fit
     else:
@@ -87,32 +93,29 @@ def pretrain(settings: PretrainSettings, resume: bool = False) -> RunSummary:
 
 def _absolute(settings: PretrainSettings) -> PretrainSettings:
     """Local places with their full path, because workers run in folders of their own; hub names as they are."""
-    places = {"corpus": settings.corpus, "out": settings.out}
+    places = {"out": settings.out}
     places |= {
         name: place
         for name in ("tokenizer", "init")
         if (place := getattr(settings, name)) is not None and Path(place).expanduser().exists()
     }
+    corpora = [replace(corpus, path=_whole(corpus.path)) for corpus in settings.corpora]
     return settings.model_copy(
-        update={name: str(Path(place).expanduser().absolute()) for name, place in places.items()}
+        update={"corpus": tuple(map(str, corpora)), **{name: _whole(place) for name, place in places.items()}}
     )
 
 
-def _check_parts(settings: PretrainSettings) -> None:
+def _whole(path: str) -> str:
+    return str(Path(path).expanduser().absolute())
+
+
+def _check_parts(settings: PretrainSettings, corpora: Corpora) -> None:
     """Load the tokenizer and put the model's configuration together, so that bad ones are refused before anything."""
-    corpus = Corpus.open(settings.corpus)
     _tokenizer_digest(settings.tokenizer)
     from cluster.assemble import model_config
     from model.tokenizer import load_tokenizer
 
-    model_config(settings, corpus, len(load_tokenizer(settings.tokenizer)))
-
-
-def _corpus_digest(settings: PretrainSettings) -> str:
-    corpus = Corpus.open(settings.corpus)
-    if not corpus.manifest["totals"]["pages"]:
-        raise UsageError(f"{settings.corpus}: holds no page to train on")
-    return corpus.digest
+    model_config(settings, corpora, len(load_tokenizer(settings.tokenizer)))
 
 
 def _tokenizer_digest(path_or_name: str) -> str:

@@ -24,10 +24,12 @@ class RunFolder:
     Attributes:
         path: the folder.
         config: resolved settings, usable as `--config`.
-        facts: JSON of what the settings stand for: corpus digest, vocabulary digest, model configuration.
+        facts: JSON of what the settings stand for: fingerprints of the corpora, vocabulary digest, model configuration.
+        page_index: where the corpora's pages are, see `PageIndex`; made anew when it is missing.
         metrics, events: JSON lines of steps, and of starts, stops and trouble.
         checkpoints, model, tokenizer: folders.
         stop: a file whose being there asks all workers to save and end; it holds the reason.
+        save: a file whose being there asks all workers for a checkpoint.
     """
 
     def __init__(self, path: Path | str) -> None:
@@ -37,7 +39,7 @@ class RunFolder:
         self.checkpoints, self.model, self.tokenizer = (
             self.path / name for name in ("checkpoints", "model", "tokenizer")
         )
-        self.stop = self.path / "stop"
+        self.stop, self.save, self.page_index = (self.path / name for name in ("stop", "save", "pages.npz"))
 
     def lock(self, wait_s: float) -> IO[str]:
         """Take the run for this process until the returned file is closed or the process ends.
@@ -70,11 +72,11 @@ class RunFolder:
         events = [json.loads(line) for line in lines if line.endswith("\n")]
         return [event for event in events if kind in (None, event["kind"])]
 
-    def noted_since_launch(self, kind: str) -> list[dict[str, Any]]:
-        """The events of one kind since the last launch."""
+    def noted_since(self, mark: str, kind: str) -> list[dict[str, Any]]:
+        """The events of one kind since the last one of kind `mark`, or since the beginning."""
         events = self.noted()
-        launches = [place for place, event in enumerate(events) if event["kind"] == "launch"]
-        return [event for event in events[launches[-1] if launches else 0 :] if event["kind"] == kind]
+        marks = [place for place, event in enumerate(events) if event["kind"] == mark]
+        return [event for event in events[marks[-1] if marks else 0 :] if event["kind"] == kind]
 
 
 def settings_of(run: RunFolder) -> PretrainSettings:
@@ -91,8 +93,21 @@ def settings_of(run: RunFolder) -> PretrainSettings:
         raise UsageError(f"{run.config}: damaged ({' '.join(str(error).split())[:160]})") from None
 
 
-def prepare(run: RunFolder, settings: PretrainSettings, facts: Mapping[str, Any], resume: bool) -> None:
+def prepare(
+    run: RunFolder,
+    settings: PretrainSettings,
+    facts: Mapping[str, Any],
+    resume: bool,
+    allow_changed_corpus: bool = False,
+) -> None:
     """Make the folder ready for this start, or refuse before anything in it is touched.
+
+    Args:
+        run: the folder.
+        settings: of this start.
+        facts: what the settings stand for; "corpora" among them.
+        resume: go on with the run that is there.
+        allow_changed_corpus: also with other corpora: the next samples are then those of the new ones.
 
     Raises:
         UsageError: the folder holds something, and it is not to be resumed or not a run of the same settings.
@@ -110,14 +125,21 @@ def prepare(run: RunFolder, settings: PretrainSettings, facts: Mapping[str, Any]
             raise UsageError(f"{run.facts}: damaged; give --out another folder") from None
         if before is None:
             raise UsageError(f"{run.path} holds no run that could be resumed; give --out another folder")
-        differ = list(_differences(before, wanted))
-        if differ:
-            raise UsageError(f"{run.path}: the run was started otherwise: {'; '.join(differ)}; use the same again")
+        differ = _differences(before, wanted)
+        changed = [line for line in differ if line.startswith("corpora.")]
+        if len(differ) > len(changed) or (changed and not allow_changed_corpus):
+            other = ", or add --allow-changed-corpus" if differ == changed else ""
+            raise UsageError(
+                f"{run.path}: the run was started otherwise: {'; '.join(differ)}; use the same again{other}"
+            )
+        if changed:
+            run.note("corpus", f"goes on with other corpora: {'; '.join(changed)}")
     run.checkpoints.mkdir(parents=True, exist_ok=True)
     run.lock(LOCK_WAIT_S).close()
     for left in run.checkpoints.glob("*.partial"):
         shutil.rmtree(left)
     run.stop.unlink(missing_ok=True)
+    run.save.unlink(missing_ok=True)
     write_text(run.config, yaml.safe_dump({"pretrain": settings.model_dump(mode="json")}, sort_keys=False))
     write_text(run.facts, json.dumps(wanted, indent=1, sort_keys=True) + "\n")
 

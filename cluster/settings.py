@@ -1,16 +1,19 @@
 """Settings of a pretraining run; `docformer pretrain` has a flag for each."""
 
+import re
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from cluster.mixture import WeightedCorpus
 from model.objectives.settings import ObjectiveSettings
 
 # A resume may change these: they say where, how fast and in how many pieces, not what is computed; `steps` makes a run
 # longer. What the folders hold is compared by its digest.
 FREE_ON_RESUME = frozenset(
     {"corpus", "tokenizer", "out", "steps", "workers", "ray", "zero", "micro_batch_pages", "feed_processes"}
-    | {"log_every", "eval_every", "checkpoint_every", "keep_checkpoints", "max_restarts"}
+    | {"log_every", "eval_every", "checkpoint_every", "keep_checkpoints", "checkpoint_every_s"}
+    | {"max_losses", "max_errors", "notice_s", "resize_every_s", "cpus_per_worker"}
     | {"keep_every", "checkpoint_in_background", "offload", "activation_checkpointing", "memory_limit_gb", "dry_run"}
     | {"on_nan", "on_spike", "spike_loss_factor", "spike_norm_factor", "spike_window", "trouble_limit"}
     | {"hang_timeout_s", "profile_steps", "wandb_project", "mlflow_experiment"}
@@ -22,7 +25,9 @@ class PretrainSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    corpus: str = Field(description="folder of the corpus")
+    corpus: tuple[str, ...] = Field(
+        min_length=1, description="folder of the corpus; several, each as FOLDER=WEIGHT, are mixed in these shares"
+    )
     tokenizer: str = Field(description="folder or hub name of a T5 tokenizer")
     out: str = Field(description="folder of the run")
     preset: Literal["tiny", "small", "base", "large"] = Field("small", description="size of the model")
@@ -45,13 +50,18 @@ class PretrainSettings(BaseModel):
     eval_pages: int = Field(128, ge=1, description="held-out pages of one evaluation, at most")
     eval_every: int = Field(500, ge=1, description="steps between evaluations; also one at start and one at the end")
     checkpoint_every: int = Field(500, ge=1, description="steps between checkpoints; also one at the end")
+    checkpoint_every_s: float = Field(
+        600.0, gt=0, description="seconds without a checkpoint after which one is written: what a lost machine costs"
+    )
     keep_checkpoints: int = Field(2, ge=1, description="newest complete checkpoints kept")
     keep_every: int | None = Field(None, ge=1, description="checkpoints at multiples of this step are kept for good")
     checkpoint_in_background: bool = Field(
         True, description="write while training goes on, from a copy in host memory (12 bytes a parameter, sharded)"
     )
     log_every: int = Field(1, ge=1, description="steps between logged lines")
-    workers: int = Field(1, ge=1, description="training processes")
+    workers: int | str = Field(
+        1, description="training processes; MIN:MAX: as many as the machines there are can take, at any time"
+    )
     ray: bool = Field(True, description="launch the workers with Ray Train; else train in this one process")
     zero: int = Field(1, ge=0, le=3, description="DeepSpeed ZeRO stage")
     precision: Literal["auto", "fp32", "bf16"] = Field(
@@ -93,9 +103,59 @@ class PretrainSettings(BaseModel):
     feed_processes: int = Field(
         0, ge=0, description="processes a worker that read, tokenise and mask; 0: a thread of the worker"
     )
-    max_restarts: int = Field(
-        3, ge=0, description="times that training starts again from its checkpoint after losing a worker"
+    cpus_per_worker: float | None = Field(
+        None, gt=0, description="CPUs a worker books; default: its share of all there are, with MIN:MAX 1 at least"
     )
+    max_losses: int = Field(
+        10, ge=0, description="times in a row, without a new checkpoint, that a lost worker lets training start again"
+    )
+    max_errors: int = Field(0, ge=0, description="times that an error of the program lets training start again")
+    notice_s: float = Field(
+        30.0, gt=0, description="time from a stop signal or the notice of a machine's end to the end"
+    )
+    resize_every_s: float = Field(
+        10.0, gt=0, description="seconds between looks for machines that came, while fewer than MAX workers train"
+    )
+
+    @property
+    def corpora(self) -> tuple[WeightedCorpus, ...]:
+        """The corpora with their weights, in the order given."""
+        return tuple(WeightedCorpus.parse(text) for text in self.corpus)
+
+    @property
+    def min_workers(self) -> int:
+        """Fewest workers to train with."""
+        return int(str(self.workers).split(":")[0])
+
+    @property
+    def max_workers(self) -> int:
+        """Most workers to train with."""
+        return int(str(self.workers).split(":")[-1])
+
+    @field_validator("workers")
+    @classmethod
+    def _one_number_or_two(cls, value: int | str) -> int | str:
+        numbers = str(value).split(":")
+        if len(numbers) > 2 or not all(re.fullmatch(r"[1-9]\d*", number) for number in numbers):
+            raise ValueError("must be a number of workers, at least 1, or MIN:MAX")
+        low, high = int(numbers[0]), int(numbers[-1])
+        if low > high:
+            raise ValueError("MIN is more than MAX")
+        return low if low == high else f"{low}:{high}"
+
+    @field_validator("corpus", mode="before")
+    @classmethod
+    def _one_or_several(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, str) else value
+
+    @field_validator("corpus")
+    @classmethod
+    def _weights(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        paths = [WeightedCorpus.parse(text).path for text in value]
+        twice = next((path for path in paths if paths.count(path) > 1), None)
+        if twice is not None:
+            raise ValueError(f"{twice} is given twice; give it once, with its weight")
+        return value
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:

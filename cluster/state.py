@@ -85,6 +85,6 @@ class TrainingState:
             "seed": self._settings.seed,
             "world_size": self._exchange.world_size,
             "zero": self._settings.zero,
-            "corpus_digest": self._parts.corpus.digest,
+            "corpora": self._parts.corpora.fingerprints(),
             "model": self._parts.config.to_dict(),
         }

@@ -68,7 +68,6 @@ class _Worker:
         self.first_rank = exchange.rank == 0
         self.parts: Parts = assemble(settings)
         self.state = TrainingState(settings, self.parts, exchange)
-        self.micro_batch = self._pages_of_a_forward()
         self.writer = CheckpointWriter(
             run.checkpoints,
             self.state.shapes,
@@ -79,6 +78,7 @@ class _Worker:
             committed=lambda facts: self.record.committed(facts),
         )
         self.writer.reserve(self.state.engine.fragments())
+        self.micro_batch = self._pages_of_a_forward()
         self.feed = Feed(
             self.parts.store,
             self.parts.order,
@@ -137,7 +137,8 @@ class _Worker:
         if state.step == 0:
             self._evaluate(evaluation, epoch=0)
         signal = self._stop_asked(self.exchange.sum(self._stop_flag()))
-        batches = self.feed.steps(state.step + 1, settings.steps, settings.feed_processes) if not signal else iter(())
+        until = settings.steps if not signal else state.step
+        batches = self.feed.steps(state.step + 1, until, settings.feed_processes, state.engine.device)
         for batch, wait in _timed(batches):
             self.watchdog.beat(f"step {batch.step}")
             sums = self.exchange.sum(torch.cat([batch.counts, self._stop_flag(), self.writer.flags()]))

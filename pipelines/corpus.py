@@ -1,7 +1,7 @@
 """Reading a corpus: its manifest, its shards, its rows."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,20 +49,7 @@ class Corpus:
         """
         path = Path(path)
         manifest = read_manifest(path)
-        shards = []
-        for entry in manifest["shards"]["pages"]:
-            file = path / "pages" / entry["name"]
-            try:
-                footer = pq.read_metadata(file)
-            except FileNotFoundError:
-                raise UsageError(f"{file}: missing; restore it, or build the corpus again") from None
-            except (pa.ArrowInvalid, OSError) as error:
-                raise UsageError(f"{file}: damaged ({_short(error)}); build the corpus again") from None
-            if footer.num_rows != entry["rows"] or footer.schema.to_arrow_schema().names != PAGES.names:
-                raise UsageError(f"{file}: not the shard that the manifest lists; build the corpus again")
-            groups = tuple(footer.row_group(group).num_rows for group in range(footer.num_row_groups))
-            shards.append(Shard(entry["name"], file, entry["rows"], groups, entry["sha256"]))
-        return cls(path, manifest, tuple(shards))
+        return cls(path, manifest, tuple(open_shard(path, entry) for entry in manifest["shards"]["pages"]))
 
     @property
     def digest(self) -> str:
@@ -76,6 +63,30 @@ class Corpus:
     def quarantine_rows(self) -> Iterator[dict[str, Any]]:
         """All rows of the quarantine."""
         yield from _rows([self.path / "quarantine" / entry["name"] for entry in self.manifest["shards"]["quarantine"]])
+
+
+def open_shard(path: Path, entry: Mapping[str, Any]) -> Shard:
+    """The shard of pages that `entry` of the manifest of the corpus in `path` lists; reads its footer.
+
+    Raises:
+        UsageError: it is missing, damaged or another one.
+    """
+    file = path / "pages" / entry["name"]
+    try:
+        footer = open_parquet(file).metadata
+    except FileNotFoundError:
+        raise UsageError(f"{file}: missing; restore it, or build the corpus again") from None
+    except (pa.ArrowInvalid, OSError) as error:
+        raise UsageError(f"{file}: damaged ({_short(error)}); build the corpus again") from None
+    if footer.num_rows != entry["rows"] or footer.schema.to_arrow_schema().names != PAGES.names:
+        raise UsageError(f"{file}: not the shard that the manifest lists; build the corpus again")
+    groups = tuple(footer.row_group(group).num_rows for group in range(footer.num_row_groups))
+    return Shard(entry["name"], file, entry["rows"], groups, entry["sha256"])
+
+
+def open_parquet(file: Path) -> pq.ParquetFile:
+    """A shard for reading."""
+    return pq.ParquetFile(file)
 
 
 def read_manifest(path: Path) -> dict[str, Any]:
@@ -100,7 +111,7 @@ def read_manifest(path: Path) -> dict[str, Any]:
 def _rows(files: Sequence[Path], columns: Sequence[str] | None = None) -> Iterator[dict[str, Any]]:
     for file in files:
         try:
-            for batch in pq.ParquetFile(file).iter_batches(batch_size=64, columns=columns and list(columns)):
+            for batch in open_parquet(file).iter_batches(batch_size=64, columns=columns and list(columns)):
                 yield from batch.to_pylist()
         except (pa.ArrowInvalid, OSError) as error:
             raise UsageError(f"{file}: damaged ({_short(error)}); build the corpus again") from None

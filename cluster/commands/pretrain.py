@@ -25,6 +25,11 @@ def register(commands: Any) -> None:
         action="store_true",
         help="go on from the run's newest complete checkpoint, with its own settings unless others are given",
     )
+    pretrain.add_argument(
+        "--allow-changed-corpus",
+        action="store_true",
+        help="resume although a corpus or its weight changed: the next samples are those of the corpora as they are",
+    )
     add_config(pretrain)
     add_json(pretrain)
     add_flags(pretrain, PretrainSettings)
@@ -37,7 +42,12 @@ def run(args: argparse.Namespace) -> int:
     started_with = Path(args.out) / "config.yaml" if args.resume and "out" in args else None
     config = args.config or (started_with if started_with and started_with.is_file() else None)
     settings = load_settings(PretrainSettings, "pretrain", config, vars(args))
-    summary = pretrain(settings, resume=args.resume)
+    if settings.dry_run:
+        from cluster.dry_run import dry_run
+
+        print_result(dry_run(settings), args.json)
+        return 0
+    summary = pretrain(settings, resume=args.resume, allow_changed_corpus=args.allow_changed_corpus)
     print_result(summary.as_dict(), args.json)
     if summary.signal:
         again = f"docformer pretrain --out {settings.out} --resume"

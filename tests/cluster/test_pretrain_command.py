@@ -118,7 +118,7 @@ def test_what_a_resume_refuses(
     manifest["corpus_digest"] = "0" * 64
     (other / "manifest.json").write_text(json.dumps(manifest))
     (other / "pages").symlink_to(small_corpus / "pages")
-    assert "corpus_digest was" in refusal(capsys, "--config", config, "--resume", "--corpus", other)
+    assert "corpora.1.digest was" in refusal(capsys, "--config", config, "--resume", "--corpus", other)
     assert "tokenizer" in refusal(
         capsys, "--config", config, "--tokenizer", tmp_path / "none", "--out", tmp_path / "new"
     )
