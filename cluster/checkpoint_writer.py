@@ -207,10 +207,10 @@ class _HostCopy:
 
     def take(self, tensors: Named) -> Named:
         """Copy every tensor; returns views of the copies, good until the next call."""
-        copies = []
-        for (name, tensor), part in zip(tensors, self._block.split([size for _, size in self.sizes]), strict=True):
+        parts = torch.split(self._block, [size for _, size in self.sizes])
+        copies = [(name, part) for (name, _), part in zip(tensors, parts, strict=True)]
+        for (_, tensor), part in zip(tensors, parts, strict=True):
             part.copy_(tensor.detach(), non_blocking=True)
-            copies.append((name, part))
         if torch.cuda.is_available():
             torch.cuda.synchronize()
         return copies

@@ -35,8 +35,7 @@ def chart(
         x_label: unit of the x axis.
         y_range: lowest and highest y; by default from the data, above 0 where all values are.
     """
-    drawn = [Series(s.name, _thin(_finite(s.points)), s.colour, s.baseline, s.dots) for s in series]
-    drawn = [s for s in drawn if s.points]
+    drawn = drawable(series)
     if not drawn:
         return ""
     xs = [x for s in drawn for x, _ in s.points]
@@ -85,6 +84,12 @@ def chart(
         f"{''.join(parts)}</svg>"
         f'<ul class="key">{key}</ul></figure>'
     )
+
+
+def drawable(series: Sequence[Series]) -> list[Series]:
+    """The curves that have a finite point, without the points that are not, and thinned to what a picture can show."""
+    drawn = [Series(s.name, _thin(_finite(s.points)), s.colour, s.baseline, s.dots) for s in series]
+    return [s for s in drawn if s.points]
 
 
 def ticks(low: float, high: float, about: int = 5) -> list[float]:

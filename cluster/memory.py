@@ -38,7 +38,7 @@ def limit_bytes(device: torch.device, exchange: Exchange) -> int:
     neighbours = exchange.all(socket.gethostname()).count(socket.gethostname())
     if device.type == "cuda":
         return int(torch.cuda.get_device_properties(device).total_memory)
-    limits = [psutil.virtual_memory().total]
+    limits = [int(psutil.virtual_memory().total)]
     for path in CGROUP_LIMITS:
         with contextlib.suppress(OSError, ValueError):
             limits.append(int(Path(path).read_text()))

@@ -50,7 +50,9 @@ def read_metrics(run: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]
     if not path.is_file():
         raise UsageError(f"{path} is missing; give the folder of a `docformer pretrain` run")
     lines = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(keepends=True), start=1):
+        if not line.endswith("\n"):
+            break  # it is being written
         try:
             lines.append(dict(json.loads(line)))
         except (ValueError, TypeError):

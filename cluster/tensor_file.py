@@ -42,7 +42,7 @@ def write_tensors(path: Path, tensors: Sequence[tuple[str, Tensor]]) -> tuple[in
 
         put(memoryview(len(text).to_bytes(8, "little") + text))
         for _, tensor in tensors:
-            data = memoryview(tensor.detach().to("cpu", torch.float32).contiguous().numpy()).cast("B")
+            data = tensor.detach().to("cpu", torch.float32).contiguous().numpy().data.cast("B")
             for start in range(0, len(data), CHUNK_BYTES):
                 put(data[start : start + CHUNK_BYTES])
         os.fsync(file.fileno())

@@ -25,7 +25,7 @@ class TensorBoard:
     def __init__(self, folder: Path, resumed_at: int) -> None:
         from torch.utils.tensorboard import SummaryWriter
 
-        self._writer: Any = SummaryWriter(str(folder), purge_step=resumed_at + 1)  # type: ignore[no-untyped-call]
+        self._writer: Any = SummaryWriter(str(folder), purge_step=resumed_at + 1)
 
     def log(self, step: int, figures: Mapping[str, float]) -> None:
         """Add a point to each figure's curve."""

@@ -8,7 +8,7 @@ from typing import Any, Self
 from cluster.run_folder import RunFolder
 from pipelines.progress import Progress
 
-SHOWN_EVENTS = ("start", "damaged", "hint", "end")
+SHOWN_EVENTS = ("start", "largest", "damaged", "hint", "trouble", "hang", "end")
 
 
 class Watch:

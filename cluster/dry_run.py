@@ -1,0 +1,39 @@
+"""`pretrain --dry-run`: launches the workers for one step on the largest shape, in a folder that goes away again."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from cluster.memory import GB
+from cluster.pretraining import pretrain
+from cluster.run_folder import RunFolder
+from cluster.settings import PretrainSettings
+from pipelines.errors import UsageError
+
+
+def dry_run(settings: PretrainSettings) -> dict[str, Any]:
+    """What the largest step takes: pages of a forward, memory of the worker that needs most, seconds.
+
+    The run's own folder is neither read nor written; the workers meet in a folder beside it.
+
+    Raises:
+        UsageError: bad input, or the step does not fit in memory; the message says what would.
+        JobError: the workers failed.
+    """
+    out = Path(settings.out).expanduser().absolute()
+    beside = out.with_name(f"{out.name}.dry-run")
+    if beside.exists():
+        raise UsageError(f"{beside}: is there already; another dry run may use it, else delete it")
+    try:
+        pretrain(settings.model_copy(update={"out": str(beside)}))
+        trial = RunFolder(beside).noted("largest")[-1]
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+    return {
+        "micro_batch_pages": trial["pages"],
+        "peak_memory_gb": round(trial["peak"] / GB, 3),
+        "memory_limit_gb": round(trial["limit"] / GB, 3),
+        "seconds": round(trial["seconds"], 3),
+        "workers": settings.workers,
+        "zero": settings.zero,
+    }
