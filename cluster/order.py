@@ -9,6 +9,7 @@ what came before.
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +19,10 @@ from cluster.page_index import PageIndex
 
 Ints = NDArray[np.int64]
 
-WINDOW_GROUPS = 64
+# Row groups mixed with each other, of all corpora together in the shares of their weights: more mix better and take
+# more memory (tests/benchmarks/order.py).
+WINDOW_GROUPS = 256
+LEAST_GROUPS = 8  # of a corpus, however small its weight
 
 
 @dataclass(frozen=True, order=True)
@@ -45,16 +49,17 @@ class SampleOrder:
         index: of the corpora's pages.
         weights: of the corpora, as in `Mixture`.
         seed: of the run.
-        window_groups: permuted row groups among which rows are mixed.
+        window_groups: permuted row groups among which rows are mixed, over all corpora.
     """
 
     def __init__(
         self, index: PageIndex, weights: Sequence[float], seed: int, window_groups: int = WINDOW_GROUPS
     ) -> None:
         self._mixture = Mixture(weights)
+        windows = [max(LEAST_GROUPS, round(window_groups * weight / sum(weights))) for weight in weights]
         self._corpora = [
-            _CorpusOrder(index, int(first), int(end), f"{seed}:{number}", window_groups)
-            for number, (first, end) in enumerate(zip(index.corpus_groups, index.corpus_groups[1:], strict=False))
+            _CorpusOrder(index, int(first), int(end), f"{seed}:{number}", windows[number])
+            for number, (first, end) in enumerate(pairwise(index.corpus_groups))
         ]
         self.training_pages = sum(corpus.pages for corpus in self._corpora)
 

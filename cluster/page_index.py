@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -142,7 +143,7 @@ def make_index(corpora: Corpora, held_out: float) -> PageIndex:
         kept_out=_joined([(each.kept_out, each.shard.rows) for each in read]),
         held_out_bound=bound,
     )
-    for path, first, end in zip(corpora.paths, index.corpus_groups, index.corpus_groups[1:], strict=False):
+    for path, (first, end) in zip(corpora.paths, pairwise(index.corpus_groups), strict=True):
         if not index.training[first:end].any():
             raise UsageError(f"{path}: no page is left to train on; lower held_out ({held_out}) or add documents")
     return index

@@ -9,13 +9,14 @@ import numpy as np
 import pyarrow as pa
 
 from cluster.corpora import Corpora
-from cluster.order import WINDOW_GROUPS, Place
+from cluster.order import LEAST_GROUPS, WINDOW_GROUPS, Place
 from cluster.page_index import PageIndex
 from model.sample import COLUMNS
 from pipelines.corpus import open_parquet
 from pipelines.errors import UsageError
 
 READERS = 4
+NEXT_WINDOW_GROUPS = 32
 
 
 class PageStore:
@@ -37,7 +38,7 @@ class PageStore:
             for shard in manifest["shards"]["pages"]
         ]
         # A batch that runs from one window into the next needs groups of both.
-        self._kept = len(corpora.paths) * WINDOW_GROUPS + WINDOW_GROUPS // 2
+        self._kept = WINDOW_GROUPS + len(corpora.paths) * LEAST_GROUPS + NEXT_WINDOW_GROUPS
         self._cache: OrderedDict[int, pa.RecordBatch] = OrderedDict()
 
     def rows(self, places: Sequence[Place]) -> list[dict[str, Any]]:

@@ -9,6 +9,7 @@ best of the rounds is printed. The need is what one GPU takes (740 samples/s is 
 """
 
 import argparse
+import hashlib
 import io
 import json
 import sys
@@ -49,6 +50,28 @@ def generated(pages: int, words: int, picture: tuple[int, int]) -> list[dict[str
         page.save(file, "JPEG", quality=85)
         rows.append({**row, "image": file.getvalue()})
     return rows
+
+
+def write_corpus(folder: Path, pages: int, words: int, picture: tuple[int, int] = (512, 384)) -> None:
+    """A corpus of generated pages, two of each document, as a build leaves it."""
+    from pipelines.schema import PAGES, SCHEMA_VERSION, page_id
+    from pipelines.shards import file_sha256, write_shard
+
+    rows = []
+    for number, row in enumerate(generated(pages, words, picture)):
+        doc_id = hashlib.sha256(f"document {number // 2}".encode()).hexdigest()
+        rows.append({**row, "doc_id": doc_id, "page_id": page_id(doc_id, number % 2), "page_index": number % 2})
+    (folder / "pages").mkdir(parents=True)
+    write_shard(folder / "pages", "part-00000.parquet", rows, PAGES)
+    shard = folder / "pages" / "part-00000.parquet"
+    manifest = {
+        "schema_version": SCHEMA_VERSION,
+        "settings": {"grid_rows": 4, "grid_columns": 4},
+        "corpus_digest": hashlib.sha256(f"{pages} pages of {words} words".encode()).hexdigest(),
+        "totals": {"pages": pages},
+        "shards": {"pages": [{"name": shard.name, "rows": pages, "sha256": file_sha256(shard)}], "quarantine": []},
+    }
+    (folder / "manifest.json").write_text(json.dumps(manifest))
 
 
 def stored(corpus: Path, pages: int) -> list[dict[str, Any]]:

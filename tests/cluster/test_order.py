@@ -13,7 +13,7 @@ from cluster.order import Place, SampleOrder, share
 from cluster.page_index import PageIndex
 
 
-def order_of(sizes: list[int], seed: int, window_groups: int = 64) -> SampleOrder:
+def order_of(sizes: list[int], seed: int, window_groups: int = 16) -> SampleOrder:
     return SampleOrder(PageIndex.of_sizes(sizes), [1], seed, window_groups)
 
 
@@ -22,14 +22,14 @@ def pages(places: list[Place]) -> list[tuple[int, int]]:
 
 
 def test_each_epoch_is_a_permutation_and_epochs_differ() -> None:
-    order = order_of([5, 0, 7, 3, 9, 1, 4], seed=1, window_groups=2)
-    assert order.training_pages == 29
-    epochs = [pages(order.places(29 * epoch, 29)) for epoch in range(3)]
+    order = order_of([5, 0, 7, 3, 9, 1, 4] * 3, seed=1, window_groups=8)
+    assert order.training_pages == 87
+    epochs = [pages(order.places(87 * epoch, 87)) for epoch in range(3)]
     for epoch in epochs:
-        assert len(set(epoch)) == 29
+        assert len(set(epoch)) == 87
     assert epochs[0] != epochs[1] != epochs[2]
-    assert {p.epoch for p in order.places(29, 29)} == {1}
-    assert [order.epoch(number) for number in (0, 28, 29, 57, 58)] == [0, 0, 1, 1, 2]
+    assert {p.epoch for p in order.places(87, 87)} == {1}
+    assert [order.epoch(number) for number in (0, 86, 87, 173, 174)] == [0, 0, 1, 1, 2]
 
 
 def test_any_position_is_reached_alone() -> None:
