@@ -50,7 +50,7 @@ def ahead(batches: "Generator[StepBatch]", count: int, device: torch.device) -> 
                 raise item
             batch, copied = item
             if copied is not None:
-                _await_copy(batch, copied)
+                _await_copy(batch, copied, torch.cuda.current_stream(device))
             yield batch
     finally:
         ended.set()
@@ -68,9 +68,8 @@ def _sent(batch: "StepBatch", device: torch.device, copies: torch.cuda.Stream) -
         return replace(batch, micro_batches=micro_batches), copies.record_event()
 
 
-def _await_copy(batch: "StepBatch", copied: torch.cuda.Event) -> None:
+def _await_copy(batch: "StepBatch", copied: torch.cuda.Event, computing: torch.cuda.Stream) -> None:
     """Have the stream that computes wait for the copy, and keep its memory until that stream is done with it."""
-    computing = torch.cuda.current_stream()
     computing.wait_event(copied)
     for inputs in batch.micro_batches:
         for value in inputs.values():

@@ -146,6 +146,15 @@ def test_a_feed_ends_when_nobody_asks_any_more(tiny_run: Run, tmp_path: Path) ->
     assert not any(thread.name == "feed" for thread in threading.enumerate())
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="copies to a GPU need one")
+def test_batches_arrive_whole_on_the_gpu(tiny_run: Run, tmp_path: Path) -> None:
+    feed = feed_of(assemble(tiny_run(tmp_path)), 8)
+    for here, there in zip(feed.steps(1, 30, 0, CPU), feed.steps(1, 30, 1, torch.device("cuda", 0)), strict=True):
+        for left, right in zip(here.micro_batches, there.micro_batches, strict=True):
+            assert {value.device.type for value in right.values()} == {"cuda"}
+            torch.testing.assert_close(left, {key: value.cpu() for key, value in right.items()}, rtol=0, atol=0)
+
+
 def test_what_is_wrong_with_corpora_is_said(
     tiny_run: Run, small_corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
