@@ -7,6 +7,7 @@ writes the index and renames the folder. The price is the copy: 12 bytes of host
 rank's ZeRO shard holds, kept from start to end. In the foreground nothing is copied, and training waits for the disk.
 """
 
+import contextlib
 import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -67,8 +68,7 @@ class CheckpointWriter:
         Memory that the system hands out for the first time is many times slower to write than memory in use.
         """
         if self._background:
-            sizes = [(name, len(tensor)) for name, tensor in _named(fragments)]
-            self._copy = self._thread.submit(_HostCopy, sizes)
+            self._copy = self._thread.submit(_HostCopy, _named(fragments))
 
     def begin(self, step: int, fragments: Iterable[Fragment], facts: Mapping[str, Any]) -> None:
         """Start to write checkpoint `step` from this rank's `fragments`, with JSON values `facts` for the index.
@@ -128,10 +128,9 @@ class CheckpointWriter:
         return self._folder / f"step-{step:08d}{PARTIAL}"
 
     def _host_copy(self, tensors: Named) -> "_HostCopy":
-        sizes = [(name, len(tensor)) for name, tensor in tensors]
         copy = self._copy.result() if self._copy is not None else None
-        if copy is None or copy.sizes != sizes:
-            copy = _HostCopy(sizes)
+        if copy is None or not copy.fits(tensors):
+            copy = _HostCopy(tensors)
         self._copy = Future()
         self._copy.set_result(copy)
         return copy
@@ -198,21 +197,28 @@ class _HostCopy:
     """One block of host memory for copies of named fp32 tensors; pinned where they come from a GPU.
 
     Args:
-        sizes: name and number of elements of each tensor.
+        tensors: whose sizes the copies have.
     """
 
-    def __init__(self, sizes: list[tuple[str, int]]) -> None:
-        self.sizes = sizes
-        self._block = torch.empty(sum(size for _, size in sizes), pin_memory=torch.cuda.is_available()).zero_()
+    def __init__(self, tensors: Named) -> None:
+        self._sizes = [len(tensor) for _, tensor in tensors]
+        self._device = tensors[0][1].device
+        on_gpu = self._device.type == "cuda"
+        with torch.cuda.device(self._device) if on_gpu else contextlib.nullcontext():
+            self._block = torch.empty(sum(self._sizes), pin_memory=on_gpu).zero_()
+
+    def fits(self, tensors: Named) -> bool:
+        """Whether copies of `tensors` have the sizes that this was made for."""
+        return self._sizes == [len(tensor) for _, tensor in tensors]
 
     def take(self, tensors: Named) -> Named:
         """Copy every tensor; returns views of the copies, good until the next call."""
-        parts = torch.split(self._block, [size for _, size in self.sizes])
+        parts = torch.split(self._block, self._sizes)
         copies = [(name, part) for (name, _), part in zip(tensors, parts, strict=True)]
         for (_, tensor), part in zip(tensors, parts, strict=True):
             part.copy_(tensor.detach(), non_blocking=True)
-        if torch.cuda.is_available():
-            torch.cuda.synchronize()
+        if self._device.type == "cuda":
+            torch.cuda.synchronize(self._device)
         return copies
 
 

@@ -117,22 +117,24 @@ class LargestStep:
         self._engine.update(0.0, lambda norm: False)
 
     def _advice(self, pages: int, fitting: Trial | None) -> str:
-        settings, where = self._settings, "GPU memory" if self._engine.device.type == "cuda" else "memory"
-        advice = []
-        if fitting is not None:
-            advice.append(f"micro_batch_pages: {fitting.pages}, which fits and gives the same results")
-        if not settings.activation_checkpointing:
-            advice.append("activation_checkpointing: true")
-        if settings.zero < 3 and self._exchange.world_size > 1:
-            advice.append(f"zero: {settings.zero + 1 if settings.zero else 2}")
-        if settings.offload == "none" and self._engine.device.type == "cuda":
-            advice.append("offload: cpu")
-        if not advice:
-            advice.append("more workers, more memory for each, or a smaller preset")
+        where = "GPU memory" if self._engine.device.type == "cuda" else "memory"
+        found = f"micro_batch_pages: {fitting.pages}, which fits and gives the same results" if fitting else ""
         return (
-            f"micro_batch_pages = {pages}: a step on the largest shape needs more than the {self.limit / GB:.1f} GB of "
-            f"{where} that a worker has; set {' or '.join(advice)}"
+            f"micro_batch_pages = {pages}: a step on the largest shape needs more than the {self.limit / GB:.2f} GB of "
+            f"{where} that a worker has; set {advice(self._settings, self._exchange.world_size, found)}"
         )
+
+
+def advice(settings: PretrainSettings, workers: int, fitting: str = "") -> str:
+    """What to set where memory is short, the cheapest first."""
+    ways = [fitting] if fitting else []
+    if not settings.activation_checkpointing:
+        ways.append("activation_checkpointing: true")
+    if settings.zero < 3 and workers > 1:
+        ways.append(f"zero: {max(2, settings.zero + 1)}")
+    if settings.offload == "none" and settings.zero and torch.cuda.is_available():
+        ways.append("offload: cpu")
+    return " or ".join(ways) if ways else "more workers, more memory for each, or a smaller preset"
 
 
 def largest_that_fits(attempt: Callable[[int], Trial | None], limit: int, ceiling: int) -> Trial | None:

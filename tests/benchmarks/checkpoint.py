@@ -1,0 +1,98 @@
+"""How long a checkpoint stops training: seconds a GB of state, in the background and in the foreground.
+
+    python tests/benchmarks/checkpoint.py --parameters 60
+
+The state of N million parameters (fp32 weights and both moments, 12 bytes a parameter) is saved three times while
+matrix products on all cores stand for training. `stalled` is the time inside the call that saves. `lost` is how much
+longer all products took, stand-still included, than without any checkpoint: what the writing thread takes away too.
+"""
+
+import argparse
+import os
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+from torch._C._distributed_c10d import HashStore
+
+sys.path[0] = str(Path(__file__).resolve().parents[2])
+
+from cluster.checkpoint_writer import CheckpointWriter  # noqa: E402
+from cluster.engine import MOMENTS, Fragment  # noqa: E402
+from cluster.exchange import Exchange  # noqa: E402
+
+STEPS, EVERY, STEP_S = 150, 50, 0.2
+ELEMENTS = 2**20  # of one parameter
+
+
+def step(products: int, a: torch.Tensor) -> None:
+    """A step's work."""
+    for _ in range(products):
+        torch.mm(a, a)
+
+
+def products_a_step(a: torch.Tensor) -> int:
+    """How many products take `STEP_S`."""
+    step(20, a)
+    started = time.monotonic()
+    step(50, a)
+    return max(1, int(STEP_S * 50 / (time.monotonic() - started)))
+
+
+def run(fragments: list[Fragment], products: int, background: bool | None) -> tuple[float, float, float]:
+    """Seconds of all steps, of them stalled, and from a save to its commit (mean); None saves nothing."""
+    a, exchange = torch.randn(512, 512), Exchange()
+    shapes = {fragment.name: (ELEMENTS,) for fragment in fragments}
+    commits: list[float] = []
+    with tempfile.TemporaryDirectory(dir=".") as folder:
+        writer = CheckpointWriter(
+            Path(folder) / "checkpoints",
+            shapes,
+            exchange,
+            background=bool(background),
+            committed=lambda facts: commits.append(facts["seconds"]),
+        )
+        writer.begin(0, fragments, {})  # a run's host memory is in use long before its first checkpoint
+        writer.finish()
+        commits.clear()
+        stalled, started = 0.0, time.monotonic()
+        for number in range(1, STEPS + 1):
+            writer.tell(exchange.sum(writer.flags()))
+            step(products, a)
+            if background is not None and number % EVERY == 1:
+                before = time.monotonic()
+                writer.begin(number, fragments, {})
+                stalled += time.monotonic() - before
+        seconds = time.monotonic() - started
+        writer.finish()
+        writer.close()
+    return seconds, stalled, sum(commits) / max(1, len(commits))
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--parameters", type=float, default=60.0, metavar="N", help="millions (default: 60)")
+    args = parser.parse_args()
+    os.environ.update({"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1"})
+    dist.init_process_group("gloo", store=HashStore(), rank=0, world_size=1)
+    fragments = [
+        Fragment(f"p{number}", 0, {key: torch.randn(ELEMENTS) for key in ("weight", *MOMENTS)})
+        for number in range(round(args.parameters * 1e6 / ELEMENTS))
+    ]
+    saves = len(range(1, STEPS + 1, EVERY))
+    gigabytes = saves * len(fragments) * ELEMENTS * 12 / 1e9
+    products = products_a_step(torch.randn(512, 512))
+    alone, _, _ = run(fragments, products, None)
+    print(f"{gigabytes / saves:.2f} GB of state, {os.cpu_count()} cores, {saves} checkpoints in {alone:.0f} s of work")
+    print(f"{'':12} {'stalled, s/GB':>14} {'lost, s/GB':>12} {'save to commit, s':>18}")
+    for name, background in (("background", True), ("foreground", False)):
+        seconds, stalled, commit = run(fragments, products, background)
+        print(f"{name:12} {stalled / gigabytes:14.3f} {(seconds - alone) / gigabytes:12.2f} {commit:18.2f}")
+
+
+if __name__ == "__main__":
+    main()

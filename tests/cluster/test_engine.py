@@ -1,0 +1,92 @@
+"""Ways to save memory that must not change what is learned, and bf16."""
+
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from cluster.checkpoint import complete
+from cluster.pretraining import pretrain
+from cluster.settings import PretrainSettings
+from tests.cluster.gang import train_together
+
+Run = Callable[..., PretrainSettings]
+
+
+def losses(run: Path) -> dict[int, float]:
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    return {line["step"]: line["loss"] for line in lines if line["split"] == "train"}
+
+
+def agree(run: Path, reference: dict[int, float], tolerance: float) -> None:
+    found = losses(run)
+    assert set(found) == set(reference)
+    for step, loss in reference.items():
+        assert math.isclose(found[step], loss, rel_tol=tolerance), (step, found[step], loss)
+
+
+@pytest.fixture(scope="module")
+def module_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("engine")
+
+
+@pytest.fixture
+def reference(tiny_run: Run, module_folder: Path) -> dict[int, float]:
+    """Losses of a plain fp32 run, made once."""
+    run = module_folder / "reference"
+    if not run.exists():
+        pretrain(tiny_run(run))
+    return losses(run)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"offload": "cpu", "zero": 1},
+        {"offload": "cpu", "zero": 2},
+        {"activation_checkpointing": True},
+        {"checkpoint_in_background": False},
+        {"micro_batch_pages": 6},
+    ],
+    ids=lambda changes: "-".join(map(str, changes.values())),
+)
+def test_settings_that_save_memory_change_no_loss(
+    tiny_run: Run, tmp_path: Path, reference: dict[int, float], changes: dict[str, Any]
+) -> None:
+    run = tmp_path / "run"
+    pretrain(tiny_run(run, **changes))
+    agree(run, reference, 1e-4)
+    assert len(complete(run / "checkpoints")) == 2
+
+
+def test_offload_at_stage_3_and_a_checkpoint_between(
+    tiny_run: Run, tmp_path: Path, reference: dict[int, float]
+) -> None:
+    first = tiny_run(tmp_path / "run", zero=3, offload="cpu", steps=8, activation_checkpointing=True)
+    train_together([first], tmp_path)
+    agree(tmp_path / "run", reference, 1e-3)
+
+
+def test_offload_without_a_sharded_optimizer_is_refused(tiny_run: Run, tmp_path: Path) -> None:
+    with pytest.raises(ValidationError, match="set zero to 1, 2 or 3"):
+        tiny_run(tmp_path / "run", offload="cpu", zero=0)
+
+
+@pytest.mark.parametrize("accumulation", ["fp32", "bf16"])
+@pytest.mark.parametrize("zero", [0, 2])
+def test_bf16_learns_as_fp32_does_and_resumes_bitwise(
+    tiny_run: Run, tmp_path: Path, reference: dict[int, float], accumulation: str, zero: int
+) -> None:
+    run = tmp_path / "run"
+    changes = {"precision": "bf16", "accumulation": accumulation, "zero": zero}
+    pretrain(tiny_run(run, **changes))
+    agree(run, reference, 0.03)
+    before = losses(run)
+    (newest, _) = complete(run / "checkpoints")
+    newest.rename(tmp_path / "taken")
+    pretrain(tiny_run(run, **changes), resume=True)
+    assert losses(run) == before
