@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from cluster.engine_settings import EngineSettings, deepspeed_config
 from cluster.optimizer import GatedAdamW, parameter_groups
 
 MOMENTS = ("exp_avg", "exp_avg_sq")
@@ -32,30 +33,6 @@ class Fragment:
     name: str
     start: int
     tensors: dict[str, Tensor]
-
-
-@dataclass(frozen=True)
-class EngineSettings:
-    """What the engine needs to know.
-
-    Attributes:
-        zero: ZeRO stage.
-        precision: "fp32": weights, gradients and moments in fp32. "bf16": forward, backward and gradients of a
-            micro-batch in bf16; master weights, moments and the update in fp32.
-        accumulation: "fp32" or "bf16": in which the gradients of a step's micro-batches are summed under bf16.
-        offload: "none", or "cpu": master weights, moments and the update in host memory (stages 1 to 3).
-        activation_checkpointing: compute each layer's inside anew in the backward pass instead of keeping it.
-        weight_decay, beta2, gradient_clip: constants of the optimizer.
-    """
-
-    zero: int
-    precision: str
-    accumulation: str
-    offload: str
-    activation_checkpointing: bool
-    weight_decay: float
-    beta2: float
-    gradient_clip: float
 
 
 class Engine:
@@ -81,7 +58,7 @@ class Engine:
             parameter_groups(model, settings.weight_decay), lr=0.0, betas=(0.9, settings.beta2), fused=True
         )
         self._engine, self._optimizer, _, _ = deepspeed.initialize(
-            model=model, optimizer=optimizer, config=self._config(), dist_init_required=False
+            model=model, optimizer=optimizer, config=deepspeed_config(settings, self.stage), dist_init_required=False
         )
         self.module: nn.Module = self._engine.module
         self._inner: GatedAdamW = getattr(self._optimizer, "optimizer", self._optimizer)
@@ -89,32 +66,6 @@ class Engine:
         self._plain_update = self._inner is self._optimizer
         self._norm = math.nan
         self._create_moments()
-
-    def _config(self) -> dict[str, Any]:
-        settings = self.settings
-        zero: dict[str, Any] = {
-            "stage": self.stage,
-            # Few large buckets: at these sizes the host's work for each bucket costs more than its bytes.
-            "reduce_bucket_size": 500_000_000,
-            "allgather_bucket_size": 500_000_000,
-            "overlap_comm": False,
-            "contiguous_gradients": True,
-        }
-        if settings.offload == "cpu":
-            zero["offload_optimizer"] = {"device": "cpu", "pin_memory": torch.cuda.is_available()}
-        return {
-            # How many micro-batches make a step, and of what size, the caller says step by step.
-            "train_micro_batch_size_per_gpu": 1,
-            "gradient_accumulation_steps": 1,
-            "gradient_clipping": settings.gradient_clip,
-            "bf16": {"enabled": settings.precision == "bf16"},
-            "data_types": {"grad_accum_dtype": settings.accumulation if settings.precision == "bf16" else "fp32"},
-            "zero_optimization": zero,
-            "zero_allow_untested_optimizer": True,
-            # The compiled optimizer that DeepSpeed prefers for offload would need a compiler on every machine.
-            "zero_force_ds_cpu_optimizer": False,
-            "steps_per_print": 10**9,
-        }
 
     @property
     def device(self) -> torch.device:

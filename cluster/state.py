@@ -6,7 +6,8 @@ import torch
 
 from cluster.assemble import Parts, new_model
 from cluster.checkpoint import Checkpoint
-from cluster.engine import Engine, EngineSettings
+from cluster.engine import Engine
+from cluster.engine_settings import EngineSettings
 from cluster.exchange import Exchange
 from cluster.guard import Guard, Policy
 from cluster.settings import PretrainSettings

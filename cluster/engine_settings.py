@@ -1,0 +1,57 @@
+"""What the training engine can be set to, and how DeepSpeed is told."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+
+@dataclass(frozen=True)
+class EngineSettings:
+    """What the engine needs to know.
+
+    Attributes:
+        zero: ZeRO stage.
+        precision: "fp32": weights, gradients and moments in fp32. "bf16": forward, backward and gradients of a
+            micro-batch in bf16; master weights, moments and the update in fp32.
+        accumulation: "fp32" or "bf16": in which the gradients of a step's micro-batches are summed under bf16.
+        offload: "none", or "cpu": master weights, moments and the update in host memory (stages 1 to 3).
+        activation_checkpointing: compute each layer's inside anew in the backward pass instead of keeping it.
+        weight_decay, beta2, gradient_clip: constants of the optimizer.
+    """
+
+    zero: int
+    precision: str
+    accumulation: str
+    offload: str
+    activation_checkpointing: bool
+    weight_decay: float
+    beta2: float
+    gradient_clip: float
+
+
+def deepspeed_config(settings: EngineSettings, stage: int) -> dict[str, Any]:
+    """What DeepSpeed is told, at ZeRO stage `stage`."""
+    zero: dict[str, Any] = {
+        "stage": stage,
+        # Few large buckets: at these sizes the host's work for each bucket costs more than its bytes.
+        "reduce_bucket_size": 500_000_000,
+        "allgather_bucket_size": 500_000_000,
+        "overlap_comm": False,
+        "contiguous_gradients": True,
+    }
+    if settings.offload == "cpu":
+        zero["offload_optimizer"] = {"device": "cpu", "pin_memory": torch.cuda.is_available()}
+    return {
+        # How many micro-batches make a step, and of what size, the caller says step by step.
+        "train_micro_batch_size_per_gpu": 1,
+        "gradient_accumulation_steps": 1,
+        "gradient_clipping": settings.gradient_clip,
+        "bf16": {"enabled": settings.precision == "bf16"},
+        "data_types": {"grad_accum_dtype": settings.accumulation if settings.precision == "bf16" else "fp32"},
+        "zero_optimization": zero,
+        "zero_allow_untested_optimizer": True,
+        # The compiled optimizer that DeepSpeed prefers for offload would need a compiler on every machine.
+        "zero_force_ds_cpu_optimizer": False,
+        "steps_per_print": 10**9,
+    }
