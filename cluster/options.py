@@ -15,6 +15,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
+from cluster.yaml_file import load_yaml
 from pipelines.errors import UsageError
 
 Settings = TypeVar("Settings", bound=BaseModel)
@@ -62,7 +63,7 @@ def read_section(config: Path, section: str) -> Mapping[str, Any]:
         UsageError: the file cannot be read, is not YAML, or is not a mapping of sections to mappings.
     """
     try:
-        document = yaml.safe_load(config.read_text(encoding="utf-8"))
+        document = load_yaml(config.read_text(encoding="utf-8"))
     except OSError as error:
         raise UsageError(
             f"{config}: cannot be read ({error.strerror}); give an existing YAML file to --config"
@@ -82,7 +83,7 @@ def read_section(config: Path, section: str) -> Mapping[str, Any]:
     return {str(key).replace("-", "_"): value for key, value in values.items()}
 
 
-SECTIONS = ("demo", "corpus", "tokenizer", "pretrain", "submit", "launch")
+SECTIONS = ("demo", "run", "corpus", "tokenizer", "pretrain", "plan", "submit", "launch")
 
 
 def _one_line(error: ValidationError, settings: type[BaseModel], where: str) -> str:
@@ -93,7 +94,9 @@ def _one_line(error: ValidationError, settings: type[BaseModel], where: str) -> 
         return f"{where}: unknown key {key!r}{_nearest(key, known)}"
     if first["type"] == "missing":
         return f"{where}: {key} is required; give --{key.replace('_', '-')} or set it in the configuration file"
-    return f"{where}: {key} = {first['input']!r}: {first['msg'].removeprefix('Value error, ')}"
+    # A mapping may hold what must not be shown.
+    shown = "" if isinstance(first["input"], Mapping) else f" = {first['input']!r}"
+    return f"{where}: {key}{shown}: {first['msg'].removeprefix('Value error, ')}"
 
 
 def _nearest(name: str, known: tuple[str, ...] | list[str]) -> str:
@@ -120,11 +123,30 @@ def _flag(field: FieldInfo) -> dict[str, Any]:
     default = "" if field.is_required() or field.default in (None, ()) else f" (default: {field.default})"
     text = (field.description or "").replace("%", "%%") + default.replace("%", "%%")
     if kind is bool:
-        return {"action": argparse.BooleanOptionalAction, "help": text}
+        return {"action": _OnceSwitch, "help": text}
     if get_origin(kind) is Literal:
         choices = [str(choice) for choice in get_args(kind)]
-        return {"help": text, "metavar": "{" + ",".join(choices) + "}"}
+        return {"action": _Once, "help": text, "metavar": "{" + ",".join(choices) + "}"}
     if get_origin(kind) in (list, tuple):
         return {"nargs": "+", "action": "extend", "help": f"{text}; may repeat", "metavar": "VALUE"}
     metavar = {int: "N", float: "X", Path: "PATH"}.get(kind, "VALUE")
-    return {"help": text, "metavar": metavar}
+    return {"action": _Once, "help": text, "metavar": metavar}
+
+
+class _Once(argparse.Action):
+    """Stores a value; given twice, which of the two is meant cannot be known."""
+
+    def __call__(self, parser: Any, namespace: argparse.Namespace, values: Any, option_string: Any = None) -> None:
+        _refuse_second(self, namespace)
+        setattr(namespace, self.dest, values)
+
+
+class _OnceSwitch(argparse.BooleanOptionalAction):
+    def __call__(self, parser: Any, namespace: argparse.Namespace, values: Any, option_string: Any = None) -> None:
+        _refuse_second(self, namespace)
+        super().__call__(parser, namespace, values, option_string)
+
+
+def _refuse_second(action: argparse.Action, namespace: argparse.Namespace) -> None:
+    if hasattr(namespace, action.dest):  # flags have no default in the namespace
+        raise argparse.ArgumentError(action, "given twice; give it once")

@@ -1,4 +1,4 @@
-"""Where a run's figures go besides metrics.jsonl: TensorBoard always, Weights & Biases and MLflow when asked for."""
+"""Where a run's figures go besides metrics.jsonl: TensorBoard and Ray's exporter, W&B and MLflow when asked for."""
 
 import importlib
 import math
@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
+from cluster.ray_meters import RayMeters
 from pipelines.errors import UsageError
 
 
@@ -97,7 +98,7 @@ class Trackers:
     """
 
     def __init__(self, run: Path, resumed_at: int, settings: Mapping[str, Any]) -> None:
-        self._trackers: list[Tracker] = [TensorBoard(run / "tensorboard", resumed_at)]
+        self._trackers: list[Tracker] = [TensorBoard(run / "tensorboard", resumed_at), RayMeters(run)]
         if settings["wandb_project"]:
             self._trackers.append(WeightsAndBiases(run, settings["wandb_project"], settings))
         if settings["mlflow_experiment"]:

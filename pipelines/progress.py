@@ -1,11 +1,16 @@
-"""A progress bar on a terminal, plain timestamped lines elsewhere."""
+"""A progress bar on a terminal, plain or JSON lines elsewhere; what is finished is counted for Ray's exporter too."""
 
+import json
+import os
 import sys
 import time
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from tqdm import tqdm
+
+from pipelines import meters
+from pipelines.run_id import run_id
 
 PLAIN_INTERVAL_S = 10.0
 
@@ -14,7 +19,8 @@ class Progress:
     """Counts finished units of one named piece of work on standard error.
 
     On a terminal this is a tqdm bar; elsewhere (a log file, CI, a cluster job) it is one plain line at most every
-    `PLAIN_INTERVAL_S` seconds and one at the end, so that logs stay readable.
+    `PLAIN_INTERVAL_S` seconds and one at the end, so that logs stay readable. With DOCFORMER_LOG=json each line is an
+    object with time, run and stage, for a log collector.
 
     Args:
         title: what is being done, e.g. "corpus".
@@ -26,11 +32,14 @@ class Progress:
         self.title, self.total, self.unit, self.done = title, total, unit, 0
         self._started = self._last_line = time.monotonic()
         self._before, self._note = 0, ""
-        self._bar = tqdm(total=total, desc=title, unit=f" {unit}", dynamic_ncols=True) if sys.stderr.isatty() else None
+        self._json = os.environ.get("DOCFORMER_LOG") == "json"
+        bar = sys.stderr.isatty() and not self._json
+        self._bar = tqdm(total=total, desc=title, unit=f" {unit}", dynamic_ncols=True) if bar else None
 
     def advance(self, count: int = 1, note: str | None = None) -> None:
         """Count `count` more finished units; `note` (e.g. "loss 3.21") replaces the text shown after the rate."""
         self.done += count
+        meters.add(meters.FINISHED, count, run_id(), stage=self.title, unit=self.unit)
         if note is not None:
             self._note = note
         if self._bar is not None:
@@ -52,7 +61,7 @@ class Progress:
         if self._bar is not None:
             self._bar.write(f"{self.title}: {text}", file=sys.stderr)
         else:
-            print(f"{self.title}: {text}", file=sys.stderr, flush=True)
+            self._print(f"{self.title}: {text}", text=text)
 
     def _print_line(self) -> None:
         self._last_line = time.monotonic()
@@ -61,11 +70,19 @@ class Progress:
         of_total = f"/{self.total}" if self.total is not None else ""
         left = f", {(self.total - self.done) / rate:.0f} s left" if self.total is not None and rate > 0 else ""
         note = f", {self._note}" if self._note else ""
-        print(
+        self._print(
             f"{self.title}: {self.done}{of_total} {self.unit}s, {rate:.1f} {self.unit}s/s{left}{note}",
-            file=sys.stderr,
-            flush=True,
+            done=self.done,
+            total=self.total,
+            unit=self.unit,
+            rate=round(rate, 3),
+            note=self._note,
         )
+
+    def _print(self, line: str, **values: Any) -> None:
+        if self._json:
+            line = json.dumps({"time": round(time.time(), 3), "run": run_id(), "stage": self.title, **values})
+        print(line, file=sys.stderr, flush=True)
 
     def __enter__(self) -> Self:
         return self

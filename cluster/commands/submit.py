@@ -33,7 +33,7 @@ def register(commands: Any) -> None:
         "words",
         nargs="*",
         metavar="COMMAND",
-        help="a docformer command, after -- (default with --config: pretrain); or: list | status JOB | stop JOB | logs JOB",
+        help="docformer command, after -- (default with --config: pretrain); or list, status JOB, stop JOB, logs JOB",
     )
     submit.add_argument("--detach", action="store_true", help="print the job's id and return; else follow its output")
     submit.add_argument("--follow", action="store_true", help="with logs: go on until the job ends, with its exit code")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import yaml
 
+from cluster.yaml_file import load_yaml
 from pipelines.errors import UsageError
 
 PACKAGES = ("cluster", "model", "pipelines")
@@ -31,8 +32,8 @@ def stage(folder: Path, config: Path | None) -> Path:
     if size > LIMIT_MB:
         largest = max(files, key=lambda file: file.stat().st_size)
         raise UsageError(
-            f"{root}: {size:.0f} MB of sources, at most {LIMIT_MB} MB are sent (largest: {largest}); data belongs on the "
-            "cluster's storage"
+            f"{root}: {size:.0f} MB of sources, at most {LIMIT_MB} MB are sent (largest: {largest}); data belongs on "
+            "the cluster's storage"
         )
     for file in files:
         target = folder / file.relative_to(root)
@@ -40,7 +41,7 @@ def stage(folder: Path, config: Path | None) -> Path:
         shutil.copyfile(file, target)
     (folder / PINS).write_text("\n".join(pins()) + "\n", encoding="utf-8")
     if config is not None:
-        (folder / CONFIG).write_text(_without_submit(config), encoding="utf-8")
+        (folder / CONFIG).write_text(job_config(config), encoding="utf-8")
     return folder
 
 
@@ -57,7 +58,7 @@ def pins() -> list[str]:
     return [f"{name}=={version}" for name, version in sorted(found.items()) if name != "docformer"]
 
 
-def _without_submit(config: Path) -> str:
-    """The file without what only the submitter needs: its address is no concern of the job's."""
-    sections = yaml.safe_load(config.read_text(encoding="utf-8")) or {}
+def job_config(config: Path) -> str:
+    """Text of the configuration file as a job gets it: without what only the one who sends it needs."""
+    sections = load_yaml(config.read_text(encoding="utf-8")) or {}
     return yaml.safe_dump({k: v for k, v in sections.items() if k not in ("submit", "launch")}, sort_keys=False)

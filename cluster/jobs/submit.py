@@ -65,7 +65,7 @@ def check_command(words: list[str], config: Path | None) -> None:
 
 
 def runtime_env(project: Path, job_id: str, settings: SubmitSettings) -> dict[str, Any]:
-    """Ray's description of a job's surroundings: the project, plain variables, packages when they are to be installed."""
+    """Ray's description of a job's surroundings: the project, plain variables, and packages if they are installed."""
     variables = {
         **settings.env,
         "DOCFORMER_RUN_ID": job_id,

@@ -1,0 +1,1 @@
+"""Launch files for clusters: KubeRay, SkyPilot and Anyscale, checked before they are written."""
