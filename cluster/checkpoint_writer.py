@@ -178,19 +178,19 @@ class CheckpointWriter:
 
     def _together(self, work: Callable[[], Any]) -> None:
         """Run `work` on every rank; where it fails on one, every rank raises the same error."""
-        error = ""
+        error, cause = "", None
         try:
             work()
-        except OSError as problem:
-            error = f"{problem.strerror or problem}"
         except Exception as problem:
-            error = str(problem)
+            error, cause = getattr(problem, "strerror", None) or str(problem), problem
         errors = [text for text in self._exchange.all(error) if text]
         if errors:
             self._writing = self._committing = None
             for partial in self._folder.glob(f"*{PARTIAL}") if self._exchange.rank == 0 else ():
                 shutil.rmtree(partial, ignore_errors=True)  # room for the next try
-            raise JobError(f"{self._folder}: a checkpoint could not be written: {errors[0]}; put that right and resume")
+            raise JobError(
+                f"{self._folder}: a checkpoint could not be written: {errors[0]}; put that right and resume"
+            ) from cause
 
 
 class _HostCopy:
