@@ -9,7 +9,8 @@ import pytest
 from pipelines.errors import UsageError
 from pipelines.inventory import distinct, inspect, plan_jobs
 from pipelines.isolation import PageReader, ReaderLimits
-from pipelines.sources.local import SourceFile, find_files
+from pipelines.sources.address import SourceFile
+from pipelines.sources.find import find_files
 from pipelines.sources.sniff import sniff
 from tests.pipelines.hostile import TEXT, encrypted, plain
 
