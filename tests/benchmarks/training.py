@@ -37,7 +37,7 @@ from model.tokenizer import train_tokenizer  # noqa: E402
 from tests.benchmarks.samples import write_corpus  # noqa: E402
 from tests.model.rows import words_of  # noqa: E402
 
-ALONE_STEPS = 6
+ALONE_STEPS = 4
 GB = 1e9
 
 
@@ -205,7 +205,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=0, help="of each process; default: its share of the CPUs")
     parser.add_argument("--global-batch", type=int, default=128 if gpu else 4)
     parser.add_argument("--micro-batch", type=int, default=64 if gpu else 2)
-    parser.add_argument("--rounds", type=int, default=30 if gpu else 5)
+    parser.add_argument("--rounds", type=int, default=30 if gpu else 4)
     parser.add_argument("--warm-up", type=int, default=3 if gpu else 1)
     parser.add_argument("--pages", type=int, default=512 if gpu else 96, help="of the generated corpus")
     parser.add_argument("--words", type=int, default=400, help="of a page")
