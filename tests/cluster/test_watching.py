@@ -1,0 +1,89 @@
+"""What a person or a collector sees of work in progress: log lines, metrics, the state of a folder."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from cluster.cli import main
+from cluster.settings import PretrainSettings
+from pipelines import meters, progress
+from pipelines.progress import Progress
+
+Run = Callable[..., PretrainSettings]
+
+
+def test_log_lines_as_objects(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("DOCFORMER_LOG", "json")
+    monkeypatch.setenv("DOCFORMER_RUN_ID", "run-7")
+    monkeypatch.setattr(progress, "PLAIN_INTERVAL_S", 0.0)
+    with Progress("pages", 10, "page") as bar:
+        bar.advance(4, "1 quarantined")
+        bar.say("hello")
+    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert [(line["run"], line["stage"]) for line in lines] == [("run-7", "pages")] * 3
+    assert (lines[0]["done"], lines[0]["total"], lines[0]["unit"], lines[0]["note"]) == (4, 10, "page", "1 quarantined")
+    assert lines[1]["text"] == "hello"
+    assert all(line["time"] > 0 for line in lines)
+
+
+def test_plain_log_lines_stay_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
+    with Progress("pages", 2, "page") as bar:
+        bar.advance(2)
+    assert capsys.readouterr().err.startswith("pages: 2/2 pages, ")
+
+
+@pytest.mark.usefixtures("ray_session")
+def test_finished_units_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    counted: list[tuple[float, dict[str, str]]] = []
+
+    class Counter:
+        def inc(self, amount: float, labels: dict[str, str]) -> None:
+            counted.append((amount, labels))
+
+    monkeypatch.setattr(meters, "_made", lambda meter: Counter())
+    monkeypatch.setenv("DOCFORMER_RUN_ID", "run-7")
+    with Progress("pages", 10, "page") as bar:
+        bar.start_at(3)
+        bar.advance(4)
+        bar.advance(0)
+    assert counted == [(4, {"run": "run-7", "stage": "pages", "unit": "page"})]
+
+
+def test_names_of_metrics_are_prometheus_names() -> None:
+    names = [meter.exported for meter in meters.METERS]
+    assert len(set(names)) == len(names)
+    assert all(name.startswith("ray_docformer_") and name.replace("_", "").isalnum() for name in names)
+
+
+def test_state_of_a_corpus_and_of_nothing(
+    small_corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["status", str(small_corpus), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["kind"], found["state"]) == ("corpus", "complete")
+    assert found["pages"] > 0
+
+    unfinished = tmp_path / "unfinished"
+    (unfinished / "pages").mkdir(parents=True)
+    (unfinished / "build.json").write_text("{}")
+    shard = next((small_corpus / "pages").glob("*.parquet"))
+    (unfinished / "pages" / shard.name).write_bytes(shard.read_bytes())
+    assert main(["status", str(unfinished), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["state"], found["shards"]) == ("being built", 1)
+    assert "--resume" in found["if_stopped"]
+
+    assert main(["status", str(tmp_path)]) == 2
+    assert "neither a corpus nor a run" in capsys.readouterr().err
+
+
+def test_state_of_a_run(tiny_run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from cluster.pretraining import pretrain
+
+    pretrain(tiny_run(tmp_path / "run", steps=2))
+    capsys.readouterr()
+    assert main(["status", str(tmp_path / "run"), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["kind"], found["state"], found["step"], found["steps"]) == ("run", "finished", 2, 2)
