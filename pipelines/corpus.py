@@ -60,6 +60,15 @@ class Corpus:
         """All page rows, shard by shard, as mappings of the given columns (all when None)."""
         yield from _rows([shard.path for shard in self.shards], columns)
 
+    def tables(self) -> Iterator[pa.Table]:
+        """All pages, as tables of some dozens."""
+        for shard in self.shards:
+            try:
+                for batch in open_parquet(shard.path).iter_batches(batch_size=64):
+                    yield pa.Table.from_batches([batch])
+            except (pa.ArrowInvalid, OSError) as error:
+                raise UsageError(f"{shard.path}: damaged ({_short(error)}); build the corpus again") from None
+
     def quarantine_rows(self) -> Iterator[dict[str, Any]]:
         """All rows of the quarantine."""
         yield from _rows([self.path / "quarantine" / entry["name"] for entry in self.manifest["shards"]["quarantine"]])

@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.corpus import Corpus
-from pipelines.schema import NOT_IN_DIGEST, PAGES, row_digest
+from pipelines.digests import row_digests
+from pipelines.schema import NOT_IN_DIGEST, PAGES
 
 
 @dataclass(frozen=True)
@@ -34,8 +35,7 @@ def diff(a: Path, b: Path) -> Differences:
         UsageError: one of the two is no complete corpus.
     """
     first, second = Corpus.open(a), Corpus.open(b)
-    digests_a = {row["page_id"]: row_digest(row) for row in first.rows()}
-    digests_b = {row["page_id"]: row_digest(row) for row in second.rows()}
+    digests_a, digests_b = _digests(first), _digests(second)
     changed = sorted(page for page in digests_a.keys() & digests_b.keys() if digests_a[page] != digests_b[page])
     columns: dict[str, int] = {}
     wanted = set(changed)
@@ -48,3 +48,10 @@ def diff(a: Path, b: Path) -> Differences:
     return Differences(
         sorted(digests_a.keys() - digests_b.keys()), sorted(digests_b.keys() - digests_a.keys()), changed, columns
     )
+
+
+def _digests(corpus: Corpus) -> dict[str, str]:
+    digests: dict[str, str] = {}
+    for table in corpus.tables():
+        digests.update(zip(table["page_id"].to_pylist(), row_digests(table), strict=True))
+    return digests

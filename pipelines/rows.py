@@ -3,7 +3,7 @@
 import hashlib
 import shlex
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -11,14 +11,19 @@ import numpy as np
 
 from pipelines.isolation import PageReader, twice
 from pipelines.labels import LabelledPage, label_page
+from pipelines.language import identify
 from pipelines.ocr.isolated import IsolatedEngine
 from pipelines.page import PageContent
 from pipelines.quarantine import DropError, Reason
 from pipelines.schema import page_id
 from pipelines.settings import CorpusSettings, versions
+from pipelines.sources.address import SourceFile
+from pipelines.sources.archives import read_document, read_words
+from pipelines.sources.provided import ProvidedWords
 
 Row = dict[str, Any]
 TEXT_LAYER = "text-layer"
+PROVIDED = "provided"
 
 
 class PageMaker:
@@ -27,7 +32,7 @@ class PageMaker:
     def __init__(self, settings: CorpusSettings) -> None:
         self.settings = settings
         self.fingerprint = settings.fingerprint()
-        self.reader = PageReader(settings.limits, settings.image_long_side, settings.jpeg_quality)
+        self.reader = PageReader(settings.limits, settings.image_long_side, settings.jpeg_quality, settings.passwords())
         self.engine: IsolatedEngine | None = None
         if settings.ocr != TEXT_LAYER:
             self.engine = IsolatedEngine(settings.ocr, settings.engine_options(), settings.limits.ocr_timeout_s)
@@ -39,8 +44,8 @@ class PageMaker:
         dropped: list[Row] = []
         started = time.monotonic()
         try:
-            with open(unit["path"], "rb") as file:
-                data = file.read()
+            address = SourceFile.of(unit)
+            data = read_document(address, settings.source_limits, settings.limits.max_bytes)[1]
             if hashlib.sha256(data).hexdigest() != unit["doc_id"]:
                 raise DropError(Reason.UNREADABLE, "the file changed while the corpus was built")
             twice(lambda: self.reader.open(data, unit["kind"]))
@@ -51,10 +56,11 @@ class PageMaker:
                 quarantine_row(unit, page, "open", drop, spent, settings.ocr)
                 for page in range(unit["first"], unit["end"])
             ]
+        given = self._given(address, unit["pages"])
         for page in range(unit["first"], unit["end"]):
             started = time.monotonic()
             try:
-                taken.append(self._row(unit, page))
+                taken.append(self._row(unit, page, given[page]))
             except DropError as error:
                 dropped.append(quarantine_row(unit, page, error.stage, error, time.monotonic() - started, settings.ocr))
             except Exception as error:  # an error of ours costs one page, is on record, and not the build
@@ -62,12 +68,19 @@ class PageMaker:
                 dropped.append(quarantine_row(unit, page, "label", drop, time.monotonic() - started, settings.ocr))
         return taken, dropped
 
-    def _row(self, unit: Mapping[str, Any], page: int) -> Row:
+    def _given(self, address: SourceFile, pages: int) -> Sequence[ProvidedWords | None]:
+        """The words that the document brings for each page; none where it brings them for another number of pages."""
         settings = self.settings
+        if not settings.provided_words:
+            return [None] * pages
+        words = read_words(address, settings.source_limits, settings.limits.max_bytes)
+        return words if len(words) == pages else [None] * pages
+
+    def _row(self, unit: Mapping[str, Any], page: int, given: ProvidedWords | None) -> Row:
         content = twice(lambda: self.reader.read(page))
-        labelled, text_source, version = self.label(content, page)
-        if len(labelled.words) < settings.min_words:
-            raise DropError(Reason.NO_TEXT, f"{len(labelled.words)} of at least {settings.min_words} words", "label")
+        labelled, text_source, version = self.label(content, page, given, unit.get("adapter", ""))
+        if not labelled.words:
+            raise DropError(Reason.NO_TEXT, stage="label")
         return {
             "page_id": page_id(unit["doc_id"], page),
             "doc_id": unit["doc_id"],
@@ -86,13 +99,21 @@ class PageMaker:
             "grid_cells": labelled.grid_cells.tolist(),
             "text_source": text_source,
             "engine": version,
-            "language": "",
+            "language": identify(labelled.words),
             "quality": None,
             "fingerprint": self.fingerprint,
         }
 
-    def label(self, content: PageContent, page: int) -> tuple[LabelledPage, str, str]:
+    def label(
+        self, content: PageContent, page: int, given: ProvidedWords | None = None, adapter: str = ""
+    ) -> tuple[LabelledPage, str, str]:
         """The words of a page of the document that `reader` holds open, read by OCR where needed, and labelled.
+
+        Args:
+            content: the page as read.
+            page: its number.
+            given: words that the document brings along, which then are the page's.
+            adapter: that they come from.
 
         Returns:
             the labelled page, its `text_source` and its `engine`.
@@ -101,7 +122,14 @@ class PageMaker:
             DropError: its text layer cannot be trusted and may not be read by OCR, or OCR failed or read poorly.
         """
         settings = self.settings
-        words, boxes, confidence, text_source, version = self._words(content, page)
+        if given is not None:
+            size = np.array([content.width, content.height] * 2, np.float32)
+            words, boxes, confidence, text_source, version = (
+                *(given.words, given.boxes * size, given.confidence),
+                *(PROVIDED, adapter),
+            )
+        else:
+            words, boxes, confidence, text_source, version = self._words(content, page)
         labelled = label_page(
             words,
             boxes,
@@ -143,21 +171,17 @@ class PageMaker:
 
 def source_of(document: Mapping[str, Any]) -> Row:
     """The contract's `source` struct of an inventory record."""
-    return {
-        "uri": document["uri"],
-        "member": None,
-        "offset": 0,
-        "length": document["size"],
-        "corpus": "",
-        "licence": "",
-    }
+    return SourceFile.of(document).as_source()
 
 
 def quarantine_row(
     document: Mapping[str, Any], page: int | None, stage: str, drop: DropError, seconds: float, ocr: str
 ) -> Row:
     """A row of the quarantine table; `page` None for a whole document; `ocr` the engine setting that met it."""
-    again = f"docformer corpus build {shlex.quote(str(document['path']))} --out again --ocr {ocr}"
+    origin = document.get("origin") or str(document["path"])
+    again = f"docformer corpus build {shlex.quote(origin)} --out again --ocr {ocr}"
+    if document.get("adapter", "none") != "none":
+        again += f" --adapter {document['adapter']}"
     return {
         "doc_id": document["doc_id"] or None,
         "source": source_of(document),

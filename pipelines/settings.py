@@ -14,9 +14,18 @@ from pipelines.isolation import ReaderLimits
 from pipelines.ocr.doctr import weights_file
 from pipelines.schema import SCHEMA_VERSION
 from pipelines.shards import file_sha256
+from pipelines.sources.adapters import adapter_of
+from pipelines.sources.limits import SourceLimits
 
 # Settings that change how fast or within which limits a build runs, not what a row holds.
-NOT_IN_FINGERPRINT = frozenset({"workers", "shard_pages", "limits", "password_file"})
+NOT_IN_FINGERPRINT = frozenset({"workers", "shard_pages", "limits", "source_limits", "password_file"})
+# Settings that say which pages are taken, not what their rows hold.
+FILTERS = frozenset(
+    {
+        *("languages", "min_words", "max_words", "min_confidence"),
+        *("drop_duplicates", "near_duplicates", "keep_out", "keep_out_share"),
+    }
+)
 
 
 class CorpusSettings(BaseModel):
@@ -45,10 +54,36 @@ class CorpusSettings(BaseModel):
     grid_anchor: Literal["top-left", "centre"] = Field(
         "top-left", description="point of a word's box that says its cell: top-left or centre"
     )
-    min_words: int = Field(1, ge=1, description="words below which a page is quarantined as no-text")
+    languages: tuple[str, ...] = Field(
+        (), description="keep pages in these languages only, such as en de (und: too little text to tell); none: all"
+    )
+    min_words: int = Field(1, ge=1, description="leave out pages with fewer words")
+    max_words: int = Field(0, ge=0, description="leave out pages with more words; 0: no limit")
+    min_confidence: float = Field(0.0, ge=0, le=1, description="leave out pages of a lower mean word confidence, 0..1")
+    drop_duplicates: bool = Field(False, description="leave out a page with the same words as another page")
+    near_duplicates: float = Field(
+        0.0, ge=0, le=1, description="leave out a page that shares this part of its five-word runs with another; 0: no"
+    )
+    keep_out: tuple[str, ...] = Field(
+        (), description="evaluation pages to keep out: corpus folders, or .txt, .jsonl or .parquet lists of page texts"
+    )
+    keep_out_share: float = Field(
+        0.5, gt=0, le=1, description="share of a page's eight-word runs found in the keep_out pages that leaves it out"
+    )
+    adapter: Literal["none", "safedocs", "govdocs1", "pdfa-eng-wds", "idl-wds", "arxiv", "pmc-oa"] = Field(
+        "none", description="public corpus whose layout the sources have: its licences, digests and words come along"
+    )
+    provided_words: bool = Field(
+        True,
+        description="take the words and boxes that a document of such a corpus brings instead of reading its pages",
+    )
     shard_pages: int = Field(256, ge=1, description="pages of one Parquet shard, about")
     workers: int = Field(0, ge=0, description="reading processes at once; 0: one a CPU of the cluster")
+    password_file: str = Field(
+        "", description="text file of passwords, one a line, tried in order on documents that need one"
+    )
     limits: ReaderLimits = Field(ReaderLimits(), description="limits on reading one untrusted document")
+    source_limits: SourceLimits = Field(SourceLimits(), description="limits on archives, and patience with remote ones")
 
     @model_validator(mode="after")
     def _check_grid(self) -> Self:
@@ -69,15 +104,33 @@ class CorpusSettings(BaseModel):
             "weights": self.doctr_weights,
         }
 
+    def passwords(self) -> list[str]:
+        """The lines of `password_file`; raises UsageError where it cannot be read."""
+        if not self.password_file:
+            return []
+        path = Path(self.password_file).expanduser()
+        try:
+            return [line for line in path.read_text(encoding="utf-8").splitlines() if line]
+        except (OSError, UnicodeDecodeError) as error:
+            why = error.strerror if isinstance(error, OSError) else "is not UTF-8 text"
+            raise UsageError(f"password_file {path}: {why}; give a text file with one password a line") from None
+
     def row_settings(self) -> dict[str, object]:
         """The settings and versions that can change a row, as plain JSON values."""
-        chosen = {name: value for name, value in self.model_dump(mode="json").items() if name not in NOT_IN_FINGERPRINT}
+        apart = NOT_IN_FINGERPRINT | FILTERS
+        chosen = {name: value for name, value in self.model_dump(mode="json").items() if name not in apart}
+        if not (self.provided_words and adapter_of(self.adapter).brings_words):
+            del chosen["adapter"], chosen["provided_words"]
         if self.ocr != "doctr":
             chosen = {name: value for name, value in chosen.items() if not name.startswith("doctr_")}
         elif self.doctr_weights:  # what the files hold counts, not where they are
             files = (weights_file(self.doctr_weights, name) for name in (self.doctr_detection, self.doctr_recognition))
             chosen["doctr_weights"] = [file_sha256(file) if file.is_file() else "" for file in files]
         return {**chosen, "schema_version": SCHEMA_VERSION, "versions": versions()}
+
+    def filter_settings(self) -> dict[str, object]:
+        """The settings that say which pages are taken, as plain JSON values."""
+        return {name: value for name, value in self.model_dump(mode="json").items() if name in FILTERS}
 
     def fingerprint(self) -> str:
         """Hex sha256 of the canonical JSON of `row_settings` (contract, `fingerprint`)."""
@@ -88,4 +141,5 @@ class CorpusSettings(BaseModel):
 @cache
 def versions() -> Mapping[str, str]:
     """Versions of the libraries whose output is in a row."""
-    return {name: metadata.version(name) for name in ("pymupdf", "pillow", "rapidocr", "tesserocr", "python-doctr")}
+    names = ("pymupdf", "simplejpeg", "rapidocr", "tesserocr", "python-doctr", "py3langid")
+    return {name: metadata.version(name) for name in names}

@@ -15,8 +15,17 @@ TEMPORARY = ".tmp"
 
 
 def write_shard(folder: Path, name: str, rows: Sequence[Mapping[str, Any]], schema: pa.Schema) -> None:
-    """Write `rows` as `folder/name`: to a temporary name, synced, then renamed over whatever had the name."""
-    table = pa.Table.from_pylist([{key: row.get(key) for key in schema.names} for row in rows], schema=schema)
+    """Write `rows` as `folder/name`, as `write_table` does."""
+    write_table(folder, name, as_table(rows, schema))
+
+
+def as_table(rows: Sequence[Mapping[str, Any]], schema: pa.Schema) -> pa.Table:
+    """`rows` as a table; a column that a row has not is null."""
+    return pa.Table.from_pylist([{key: row.get(key) for key in schema.names} for row in rows], schema=schema)
+
+
+def write_table(folder: Path, name: str, table: pa.Table) -> None:
+    """Write `table` as `folder/name`: to a temporary name, synced, then renamed over whatever had the name."""
     temporary = folder / f"{name}.{os.getpid()}{TEMPORARY}"
     with temporary.open("wb") as file:
         pq.write_table(table, file, row_group_size=ROW_GROUP_PAGES, compression="zstd")

@@ -1,14 +1,26 @@
 """`corpus verify`: recompute every digest and count of a corpus."""
 
+import json
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipelines.corpus import read_manifest
-from pipelines.schema import corpus_digest, page_id, row_digest
+from pipelines.digests import row_digests
+from pipelines.errors import JobError
+from pipelines.inventory import distinct
+from pipelines.manifest import read_records
+from pipelines.output import BUILD, UPDATE
+from pipelines.parts import FACT_SHARDS, KINDS, PAGE_SHARDS, QUARANTINE_SHARDS
+from pipelines.schema import corpus_digest, page_id
 from pipelines.shards import file_sha256, shard_names
+from pipelines.tally import FACT_COLUMNS, QUARANTINE_COLUMNS, Tally
+
+COLUMNS = ["page_id", "doc_id", "page_index"]
 
 
 def verify(path: Path) -> list[str]:
@@ -18,46 +30,61 @@ def verify(path: Path) -> list[str]:
         UsageError: there is no complete corpus in `path`, or it is of another schema version.
     """
     manifest = read_manifest(path)
+    unfinished = any((path / marker).is_file() for marker in (BUILD, UPDATE))
+    why = "of a run that was cut off: finish it with --resume" if unfinished else "not in the manifest"
     problems: list[str] = []
-    for kind in ("pages", "quarantine"):
-        listed = {entry["name"]: entry for entry in manifest["shards"][kind]}
+    for kind in KINDS:
+        listed = {entry["name"]: entry for entry in manifest["shards"].get(kind, ())}
         there = shard_names(path / kind)
-        problems += [f"{kind}/{name}: not in the manifest" for name in there if name not in listed]
+        problems += [f"{kind}/{name}: {why}" for name in there if name not in listed]
         for name, entry in listed.items():
-            file = path / kind / name
             if name not in there:
                 problems.append(f"{kind}/{name}: missing")
-            elif file_sha256(file) != entry["sha256"]:
+            elif file_sha256(path / kind / name) != entry["sha256"]:
                 problems.append(f"{kind}/{name}: sha256 differs from the manifest's")
-    digests, seen, totals = _pages(path, [entry["name"] for entry in manifest["shards"]["pages"]], problems)
-    problems += [f"page {page} is stored {count} times" for page, count in seen.items() if count > 1]
-    expected = manifest["totals"]
-    problems += [
-        f"{name}: {count}, the manifest says {expected[name]}"
-        for name, count in totals.items()
-        if count != expected[name]
-    ]
+    digests = _pages(path, manifest, problems)
     if corpus_digest(digests) != manifest["corpus_digest"]:
         problems.append("corpus digest differs from the manifest's")
-    documents = expected["documents"]
-    if documents["found"] != documents["taken"] + documents["filtered"] + documents["quarantined"]:
-        problems.append("documents found are not those taken, filtered and quarantined")
+    try:
+        problems += _counts(path, manifest, digests)
+    except JobError as error:
+        problems.append(str(error))
+    except (pa.ArrowException, OSError, KeyError) as error:
+        problems.append(f"cannot be counted ({_short(error)})")
     return problems
 
 
-def _pages(path: Path, names: list[str], problems: list[str]) -> tuple[list[str], Counter[str], dict[str, int]]:
+def _pages(path: Path, manifest: Mapping[str, Any], problems: list[str]) -> list[str]:
+    """The digests of all pages as they are stored; adds what is wrong with one."""
     digests: list[str] = []
     seen: Counter[str] = Counter()
-    words = 0
-    for name in names:
+    for entry in manifest["shards"][PAGE_SHARDS]:
         try:
-            for batch in pq.ParquetFile(path / "pages" / name).iter_batches(batch_size=64):
-                for row in batch.to_pylist():
-                    digests.append(row_digest(row))
+            for batch in pq.ParquetFile(path / PAGE_SHARDS / entry["name"]).iter_batches(batch_size=64):
+                digests += row_digests(pa.Table.from_batches([batch]))
+                for row in batch.select(COLUMNS).to_pylist():
                     seen[row["page_id"]] += 1
-                    words += len(row["words"])
                     if row["page_id"] != page_id(row["doc_id"], row["page_index"]):
-                        problems.append(f"pages/{name}: page_id {row['page_id']} is not that of its document and page")
-        except (pa.ArrowInvalid, OSError) as error:
-            problems.append(f"pages/{name}: cannot be read ({' '.join(str(error).split())[:120]})")
-    return digests, seen, {"pages": len(digests), "words": words}
+                        problems.append(f"pages/{entry['name']}: {row['page_id']} is not of its document and page")
+        except (pa.ArrowException, OSError) as error:
+            problems.append(f"pages/{entry['name']}: cannot be read ({_short(error)})")
+    problems += [f"page {page} is stored {count} times" for page, count in seen.items() if count > 1]
+    return digests
+
+
+def _counts(path: Path, manifest: Mapping[str, Any], digests: list[str]) -> list[str]:
+    """Mismatches of the totals, counted anew; `digests` are those of the pages as stored."""
+    tally = Tally()
+    for entry in manifest["shards"][FACT_SHARDS]:
+        tally.add_facts(pq.read_table(path / FACT_SHARDS / entry["name"], columns=list(FACT_COLUMNS)))
+    for entry in manifest["shards"][QUARANTINE_SHARDS]:
+        tally.add_quarantine(pq.read_table(path / QUARANTINE_SHARDS / entry["name"], columns=list(QUARANTINE_COLUMNS)))
+    problems = [] if sorted(tally.digests) == sorted(digests) else ["the pages are not those that the index lists"]
+    for name, count in tally.totals(*distinct(read_records(path, manifest))).items():
+        if json.loads(json.dumps(count)) != manifest["totals"][name]:
+            problems.append(f"{name}: {count}, the manifest says {manifest['totals'][name]}")
+    return problems
+
+
+def _short(error: Exception) -> str:
+    return " ".join(str(error).split())[:120]

@@ -6,6 +6,7 @@ from typing import Any
 
 from cluster.commands.command import add_command, add_config, add_json, print_result
 from cluster.options import add_flags, load_settings, read_section
+from pipelines.changes import table as touches
 from pipelines.errors import UsageError
 from pipelines.settings import CorpusSettings
 
@@ -31,9 +32,26 @@ def register(commands: Any) -> None:
     add_json(build)
     add_flags(build, CorpusSettings)
 
+    update = add_command(
+        group,
+        "update",
+        run_update,
+        "Add sources to a corpus or change its settings; only what that touches is done again.",
+        "docformer corpus update corpus ~/more-pdfs\n  docformer corpus update corpus --grid-rows 8 --grid-columns 8 "
+        "--out corpus8\n\nSettings that are not given stay. What a changed one touches:\n" + touches(),
+    )
+    update.add_argument("corpus", type=Path, metavar="CORPUS", help="a complete corpus")
+    update.add_argument("sources", nargs="*", metavar="SOURCE", help="to add; files that are known are not read again")
+    update.add_argument("--out", type=Path, metavar="NEW", help="folder for the new corpus; absent: CORPUS itself")
+    update.add_argument("--resume", action="store_true", help="finish an update that was cut off")
+    update.add_argument("--strict", action="store_true", help="exit 1 when anything was quarantined")
+    add_config(update)
+    add_json(update)
+    add_flags(update, CorpusSettings)
+
     for name, run, description in (
         ("verify", run_verify, "Recompute every digest and count; exit 1 on any mismatch."),
-        ("stats", run_stats, "Pages, words, sources, quarantine reasons and stage speeds."),
+        ("stats", run_stats, "Pages, words, languages, what was left out and why, and stage speeds."),
     ):
         command = add_command(group, name, run, description, f"docformer corpus {name} corpus")
         command.add_argument("corpus", type=Path, metavar="CORPUS")
@@ -77,6 +95,29 @@ def run_build(args: argparse.Namespace) -> int:
         raise UsageError("no output folder given; add --out CORPUS")
     settings = load_settings(CorpusSettings, "corpus", args.config, vars(args), besides=frozenset({"sources", "out"}))
     summary = build([str(s) for s in sources], Path(out), settings, resume=args.resume, overwrite=args.overwrite)
+    print_result(summary.as_dict(), args.json)
+    return 1 if args.strict and summary.quarantined else 0
+
+
+def run_update(args: argparse.Namespace) -> int:
+    """Update a corpus and print its account."""
+    from pipelines.corpus import read_manifest
+    from pipelines.output import UPDATE, read_marker
+    from pipelines.update import update
+
+    before = read_manifest(args.corpus)
+    flags = {name: value for name, value in vars(args).items() if name in CorpusSettings.model_fields}
+    section = read_section(args.config, "corpus") if args.config else {}
+    sources, kept = args.sources or section.get("sources", []), before["settings"]
+    if args.resume and (unfinished := read_marker(args.out or args.corpus, UPDATE)):
+        # What the update was to do is on record; saying it again is allowed and not needed.
+        sources, kept = sources or unfinished["sources"], unfinished["asked"]
+    elif args.resume:
+        raise UsageError(f"{args.out or args.corpus}: no update was cut off here; there is nothing to resume")
+    written = {name: value for name, value in section.items() if name in CorpusSettings.model_fields}
+    given = {**{name: value for name, value in kept.items() if name != "workers"}, **written, **flags}
+    settings = load_settings(CorpusSettings, "corpus", args.config, given, besides=frozenset({"sources", "out"}))
+    summary = update(args.corpus, [str(s) for s in sources], settings, args.out, resume=args.resume)
     print_result(summary.as_dict(), args.json)
     return 1 if args.strict and summary.quarantined else 0
 

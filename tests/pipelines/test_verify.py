@@ -74,7 +74,7 @@ def test_wrong_counts_are_found(corpus: Path) -> None:
     change_manifest(corpus, lambda manifest: manifest["totals"].update(words=1))
     assert any(problem.startswith("words:") for problem in verify(corpus))
     change_manifest(corpus, lambda manifest: manifest["totals"]["documents"].update(taken=99))
-    assert "documents found are not those taken, filtered and quarantined" in verify(corpus)
+    assert any(problem.startswith("documents:") for problem in verify(corpus))
 
 
 def test_rows_changed_with_their_shards_digest_are_found(corpus: Path) -> None:
