@@ -56,11 +56,15 @@ def test_files_are_inspected(tmp_path: Path) -> None:
     (tmp_path / "locked.pdf").write_bytes(encrypted("x"))
     (tmp_path / "note.txt").write_text("no document")
     (tmp_path / "disguised.txt").write_bytes(plain())
+    (tmp_path / "page.pdf").write_text("<html><body><p>a web page</p></body></html>")
+    (tmp_path / "drawing.pdf").write_text('<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>')
     (tmp_path / ".hidden.pdf").write_bytes(plain())
     with PageReader(ReaderLimits(), 100, 80) as reader:
         found = {file.uri: inspect(file, reader) for file in find_files([str(tmp_path)])}
         gone = inspect(SourceFile("gone.pdf", str(tmp_path / "gone.pdf"), 1), reader)
-    assert set(found) == {"two.pdf", "locked.pdf", "note.txt", "disguised.txt"}
+    wrong = {"page.pdf", "drawing.pdf"}
+    assert set(found) == {"two.pdf", "locked.pdf", "note.txt", "disguised.txt"} | wrong
+    assert {(found[name]["kind"], found[name]["reason"]) for name in wrong} == {("pdf", "broken")}
     assert (found["two.pdf"]["pages"], found["two.pdf"]["reason"]) == (2, "")
     assert found["locked.pdf"]["reason"] == "encrypted"
     assert found["note.txt"]["kind"] == ""

@@ -160,14 +160,12 @@ def test_members_before_the_damage_are_kept(tmp_path: Path, name: str, data: byt
     files = listed(tmp_path, name, data[: int(len(data) * 0.6)])
     (damage,) = [file for file in files if file.reason]
     assert (damage.member, damage.reason) == ("", "archive-broken")
-    whole = 0
-    for file in files:
-        if not file.reason:
-            try:
-                whole += read(file) == BULKY[file.member]
-            except DropError as error:
-                assert error.reason == "archive-broken"  # the member that the damage cuts in two
-    assert whole == healthy
+    listed_whole = [file for file in files if not file.reason]
+    for file in listed_whole[:healthy]:
+        assert read(file) == BULKY[file.member]
+    for file in listed_whole[healthy:]:  # the member that the damage cuts in two
+        with pytest.raises(DropError, match="archive-broken"):
+            read(file)
 
 
 @pytest.mark.parametrize("name", ["a.zip", "a.tar", "a.tar.gz", "a.warc.gz", "a.warc"])
@@ -212,7 +210,7 @@ def test_one_member_is_a_source(tmp_path: Path) -> None:
     files = find_files([f"{tmp_path}/a.zip::x.pdf"], LIMITS)
     assert [read(file) for file in files] == [b"%PDF- 1", b"%PDF- 2"], "members of one name never mix"
     assert files[0].origin == f"{tmp_path}/a.zip::x.pdf"
-    with pytest.raises(UsageError, match="no member 'z.pdf'"):
+    with pytest.raises(UsageError, match="has no member"):
         find_files([f"{tmp_path}/a.zip::z.pdf"], LIMITS)
     with pytest.raises(UsageError, match="no such file"):
         find_files([f"{tmp_path}/a.pdf::x.pdf"], LIMITS)

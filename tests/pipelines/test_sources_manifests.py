@@ -1,4 +1,4 @@
-"""Manifests in each format: addresses, digests, licences, byte ranges; rows that are wrong are one clear line or one row."""
+"""Manifests in each format: addresses, digests, licences, byte ranges; what is wrong is one clear line or one row."""
 
 import gzip
 import hashlib

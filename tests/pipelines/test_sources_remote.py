@@ -1,4 +1,4 @@
-"""Sources on other machines: a real HTTP server with and without ranges, a real S3 server; errors that pass and that stay."""
+"""Sources on other machines: HTTP with and without ranges, S3; errors that pass and errors that stay."""
 
 import os
 import re

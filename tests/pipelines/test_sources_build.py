@@ -1,0 +1,78 @@
+"""A build takes members of archives, remote files and refused ones to account, and each row says how to meet it again."""
+
+import hashlib
+import shlex
+from pathlib import Path
+
+import pytest
+
+from cluster.cli import main
+from pipelines.build import build
+from pipelines.corpus import Corpus, read_manifest
+from pipelines.settings import CorpusSettings
+from pipelines.sources.archives import read_source
+from tests.pipelines.archives import tarred, warc, zipped
+from tests.pipelines.hostile import TEXT, encrypted, plain
+
+SETTINGS = CorpusSettings(ocr="text-layer", image_long_side=100)
+
+
+def quarantined(corpus: Path) -> list[dict[str, object]]:
+    import pyarrow.parquet as pq
+
+    return [row for file in sorted(corpus.glob("quarantine/*.parquet")) for row in pq.read_table(file).to_pylist()]
+
+
+@pytest.mark.usefixtures("ray_session")
+def test_every_member_is_accounted_for_and_can_be_met_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "in put"
+    folder.mkdir()
+    same, other = plain([TEXT]), plain([TEXT, "second page of it"])
+    (folder / "a.zip").write_bytes(
+        zipped({"x.pdf": same, "../up.pdf": same, "locked.pdf": encrypted("x"), "note.txt": b"none", "in.zip": b""})
+    )
+    (folder / "b.tar").write_bytes(tarred({"x.pdf": other, "again.pdf": same}))
+    (folder / "c.tar.gz").write_bytes(tarred({"p/z.pdf": plain(["in a package"])}, mode="w:gz"))
+    (folder / "d.warc.gz").write_bytes(warc({"https://x.org/w.pdf": plain(["from the web"])}))
+    (folder / "e.pdf").write_bytes(b"<html>no pdf</html>")
+
+    summary = build([str(folder)], tmp_path / "out", SETTINGS)
+    assert (summary.found, summary.taken, summary.quarantined) == (8, 4, 4)
+    assert (summary.duplicate, summary.not_pdf, summary.pages) == (1, 1, 5)
+    assert summary.reasons == {"broken": 1, "encrypted": 1, "nested-archive": 1, "unsafe-member": 1}
+    manifest = read_manifest(tmp_path / "out")
+    assert manifest["duplicates"] == {hashlib.sha256(same).hexdigest(): ["b.tar::again.pdf"]}
+    places = set()
+    for row in Corpus.open(tmp_path / "out").rows():
+        places.add((row["source"]["uri"], row["source"]["member"]))
+        data = read_source(row["source"], str(folder))
+        assert hashlib.sha256(data).hexdigest() == row["doc_id"], "read again from the struct alone"
+    assert places == {
+        *(("a.zip", "x.pdf"), ("b.tar", "x.pdf"), ("c.tar.gz", "p/z.pdf"), ("d.warc.gz", "https://x.org/w.pdf")),
+    }
+
+    monkeypatch.chdir(tmp_path)
+    for number, row in enumerate(quarantined(tmp_path / "out")):
+        words = shlex.split(str(row["command"]).replace("--out again", f"--out again{number}"))
+        assert words[0] == "docformer"
+        assert main([*words[1:], "--image-long-side", "100"]) == 1, "nothing else is taken"
+        assert "not one page was taken of 1 documents" in capsys.readouterr().err
+        (again,) = quarantined(tmp_path / f"again{number}")
+        assert (again["reason"], again["detail"]) == (row["reason"], row["detail"])
+
+
+@pytest.mark.usefixtures("ray_session")
+def test_the_same_documents_give_the_same_corpus_from_any_container(tmp_path: Path) -> None:
+    documents = {f"{number}.pdf": plain([f"{TEXT} {number}"]) for number in range(3)}
+    (tmp_path / "files").mkdir()
+    for name, data in documents.items():
+        (tmp_path / "files" / name).write_bytes(data)
+    (tmp_path / "a.zip").write_bytes(zipped(documents))
+    (tmp_path / "list.csv").write_text("address\n" + "".join(f"files/{name}\n" for name in documents))
+    digests = {
+        build([str(tmp_path / source)], tmp_path / f"out-{source}", SETTINGS).corpus_digest
+        for source in ("files", "a.zip", "list.csv")
+    }
+    assert len(digests) == 1
