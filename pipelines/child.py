@@ -1,5 +1,6 @@
 """A child process that answers one request at a time, for work that may crash, hang or grow without bound."""
 
+import fcntl
 import os
 import signal
 import subprocess
@@ -9,8 +10,10 @@ from collections.abc import Mapping
 from typing import Any, Self
 
 from pipelines.errors import UsageError
-from pipelines.frames import FrameError, pack, read_frame, write_all
+from pipelines.frames import FrameError, read_frame, write_frame
 from pipelines.quarantine import DropError, Reason
+
+PIPE_BYTES = 1 << 20  # what a page comes to passes in one go; more is refused to users other than root
 
 
 class Child:
@@ -37,21 +40,24 @@ class Child:
         """The child's answer, header and payload, to a request; a child that dies or is late is gone afterwards.
 
         Raises:
-            DropError: the child answered with a reason, died (crashed) or was late (timeout).
+            DropError: the child answered with a reason, died, was late or took too much processor time.
             UsageError: the child lacks something that only the user can give.
         """
         process = self._start()
         assert process.stdin is not None
         self.requests += 1
         try:
-            write_all(process.stdin.fileno(), pack(request, payload))
-            header, body = read_frame(self._answers, time.monotonic() + timeout_s)
+            deadline = time.monotonic() + timeout_s
+            write_frame(process.stdin.fileno(), request, payload, deadline)
+            header, body = read_frame(self._answers, deadline)
         except TimeoutError:
             self.close()
             raise DropError(Reason.TIMEOUT, f"over {timeout_s:g} s") from None
         except (FrameError, ValueError) as error:
             ended = self._ending(process)
             self.close()
+            if ended == signal.SIGXCPU.name:
+                raise DropError(Reason.CPU_LIMIT, f"over {request['cpu_s']:g} s of processor time") from None
             raise DropError(Reason.CRASHED, f"the child process ended ({ended or error})") from None
         except BaseException:  # interrupted between request and answer: the next answer would be the wrong one
             self.close()
@@ -83,6 +89,10 @@ class Child:
             env={**os.environ, **self.environment},
         )
         os.close(write_end)
+        assert self._process.stdin is not None
+        os.set_blocking(self._process.stdin.fileno(), False)
+        for pipe in (self._process.stdin.fileno(), read_end):
+            fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
         self._answers, self.requests = read_end, 0
         return self._process
 

@@ -5,7 +5,7 @@ A frame is 4 bytes header length, 8 bytes payload length (little endian), the he
 
 import json
 import os
-import selectors
+import select
 import struct
 import time
 from typing import Any
@@ -13,25 +13,37 @@ from typing import Any
 PREFIX = struct.Struct("<IQ")
 MAX_HEADER = 64 << 20
 MAX_PAYLOAD = 2 << 30
+CHUNK = 1 << 20  # read at once
 
 
 class FrameError(Exception):
     """The other side is gone or speaks nonsense."""
 
 
-def pack(header: dict[str, Any], payload: bytes = b"") -> bytes:
-    """One frame as bytes."""
+def write_frame(fd: int, header: dict[str, Any], payload: Any = b"", deadline: float | None = None) -> None:
+    """Write one frame to `fd`; `payload` is anything with the buffer protocol.
+
+    Args:
+        fd: a pipe's writing end, one that does not block where there is a deadline.
+        header: plain JSON values.
+        payload: the bytes after it.
+        deadline: `time.monotonic()` value after which TimeoutError is raised, or None to wait for ever.
+
+    Raises:
+        TimeoutError: the reader did not take it before the deadline.
+        FrameError: the reader is gone.
+    """
     text = json.dumps(header).encode("utf-8")
-    return PREFIX.pack(len(text), len(payload)) + text + payload
-
-
-def write_all(fd: int, data: bytes) -> None:
-    """Write all of `data`; raises FrameError when the reader is gone."""
-    view = memoryview(data)
+    body = memoryview(payload).cast("B")
+    head = memoryview(PREFIX.pack(len(text), len(body)) + text)
     try:
-        while view:
-            view = view[os.write(fd, view[: 1 << 20]) :]
-    except (BrokenPipeError, OSError) as error:
+        while head or body:
+            _wait(fd, select.POLLOUT, deadline)
+            written = os.writev(fd, [head, body])
+            head, body = head[written:], body[max(0, written - len(head)) :]
+    except OSError as error:
+        if isinstance(error, TimeoutError):
+            raise
         raise FrameError(str(error)) from None
 
 
@@ -56,15 +68,22 @@ def read_frame(fd: int, deadline: float | None = None) -> tuple[dict[str, Any], 
 
 
 def _read_exactly(fd: int, count: int, deadline: float | None) -> bytes:
-    parts = bytearray()
-    with selectors.DefaultSelector() as selector:
-        selector.register(fd, selectors.EVENT_READ)
-        while len(parts) < count:
-            left = None if deadline is None else deadline - time.monotonic()
-            if left is not None and (left <= 0 or not selector.select(left)):
-                raise TimeoutError
-            data = os.read(fd, min(count - len(parts), 1 << 20))
-            if not data:
-                raise FrameError("the other side closed the pipe")
-            parts += data
-    return bytes(parts)
+    parts = []
+    while count:
+        _wait(fd, select.POLLIN, deadline)
+        data = os.read(fd, min(count, CHUNK))
+        if not data:
+            raise FrameError("the other side closed the pipe")
+        parts.append(data)
+        count -= len(data)
+    return b"".join(parts)
+
+
+def _wait(fd: int, event: int, deadline: float | None) -> None:
+    if deadline is None:
+        return
+    poll = select.poll()
+    poll.register(fd, event)
+    left = deadline - time.monotonic()
+    if left <= 0 or not poll.poll(1000 * left):
+        raise TimeoutError

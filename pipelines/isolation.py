@@ -19,7 +19,8 @@ class ReaderLimits(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    page_timeout_s: float = Field(30.0, gt=0, description="wall time for one page or for opening a document, seconds")
+    page_timeout_s: float = Field(60.0, gt=0, description="wall time for one page or for opening a document, seconds")
+    page_cpu_s: float = Field(20.0, gt=0, description="processor time for the same, seconds, rounded up to whole ones")
     ocr_timeout_s: float = Field(180.0, gt=0, description="wall time for reading one page by OCR, seconds")
     memory_bytes: int = Field(4 << 30, ge=1 << 28, description="address space of the reading child, bytes")
     max_pages: int = Field(10_000, ge=1, description="pages of one document")
@@ -36,16 +37,20 @@ class PageReader:
         limits: what one document may cost.
         image_long_side: long side of the stored page picture, pixels.
         jpeg_quality: 1..95.
+        passwords: tried in their order on a document that needs one.
     """
 
-    def __init__(self, limits: ReaderLimits, image_long_side: int, jpeg_quality: int) -> None:
+    def __init__(
+        self, limits: ReaderLimits, image_long_side: int, jpeg_quality: int, passwords: Sequence[str] = ()
+    ) -> None:
         self.limits, self.long_side, self.quality = limits, image_long_side, jpeg_quality
+        self._passwords = tuple(passwords)
         self._child = Child("pipelines.reader", limits.memory_bytes)
         self._opened = 0
-        self._document: tuple[bytes, str, tuple[str, ...]] | None = None
+        self._document: tuple[bytes, str] | None = None
         self._held = False  # whether the child holds `_document` open
 
-    def open(self, document: bytes, kind: str, passwords: Sequence[str] = ()) -> int:
+    def open(self, document: bytes, kind: str) -> int:
         """Open a document of `kind` (pdf, png, jpeg or tiff) and return its page count.
 
         Raises:
@@ -53,7 +58,7 @@ class PageReader:
         """
         if len(document) > self.limits.max_bytes:
             raise DropError(Reason.TOO_LARGE, f"{len(document)} bytes, limit {self.limits.max_bytes}")
-        self._document = (document, kind, tuple(passwords))
+        self._document = (document, kind)
         self._held = False
         if self._opened >= self.limits.documents_per_child:
             self.close()
@@ -61,10 +66,10 @@ class PageReader:
 
     def _open(self) -> int:
         assert self._document is not None
-        data, kind, passwords = self._document
+        data, kind = self._document
         self._opened = self._opened + 1 if self._child.pid is not None else 1
-        request = {"do": "open", "kind": kind, "passwords": passwords, "limits": self.limits.model_dump()}
-        header, _ = self._child.ask(request, data, self.limits.page_timeout_s)
+        request = {"do": "open", "kind": kind, "passwords": self._passwords, "limits": self.limits.model_dump()}
+        header, _ = self._ask(request, data)
         self._held = True
         return int(header["pages"])
 
@@ -101,7 +106,11 @@ class PageReader:
     def _ask_page(self, request: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
         if not self._held or self._child.pid is None:  # the child was replaced since
             self._open()
-        return self._child.ask(request, b"", self.limits.page_timeout_s)
+        return self._ask(request, b"")
+
+    def _ask(self, request: dict[str, Any], payload: bytes) -> tuple[dict[str, Any], bytes]:
+        request["cpu_s"] = self.limits.page_cpu_s
+        return self._child.ask(request, payload, self.limits.page_timeout_s)
 
     @property
     def child_pid(self) -> int | None:

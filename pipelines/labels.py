@@ -72,12 +72,21 @@ def _clean(words: list[str]) -> tuple[list[str], NDArray[np.int64]]:
     """Words in NFC without white space and control characters, and the places of those with something left."""
     clean, kept = [], []
     for place, word in enumerate(words):
-        text = "".join(
-            letter
-            for letter in unicodedata.normalize("NFC", word)
-            if not letter.isspace() and unicodedata.category(letter) not in ("Cc", "Cs")
-        )
+        text = word if _is_clean(word) else _cleaned(word)
         if text:
             clean.append(text)
             kept.append(place)
     return clean, np.asarray(kept, np.int64)
+
+
+def _is_clean(word: str) -> bool:
+    """Whether `_cleaned` would change nothing: what is printable holds no control and no white space but plain spaces."""
+    return word.isprintable() and " " not in word and unicodedata.is_normalized("NFC", word)
+
+
+def _cleaned(word: str) -> str:
+    return "".join(
+        letter
+        for letter in unicodedata.normalize("NFC", word)
+        if not letter.isspace() and unicodedata.category(letter) not in ("Cc", "Cs")
+    )

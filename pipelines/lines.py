@@ -32,10 +32,10 @@ def line_ids(boxes: NDArray[np.float64]) -> NDArray[np.int32]:
     top, bottom = top[order], bottom[order]
     begins = np.append(True, (np.diff(top) != 0) | (np.diff(bottom) != 0))
     height = max(float(np.median(bottom - top)), float(bottom.max() - top.min()) / MAX_BANDS)
-    grown, tops = _grow(top[begins].tolist(), bottom[begins].tolist(), height)
+    grown, first_tops = _grow(top[begins].tolist(), bottom[begins].tolist(), height)
     line = np.empty(len(boxes), np.int64)
     line[order] = np.asarray(grown)[np.cumsum(begins) - 1]
-    lefts = np.full(len(tops), np.inf)
+    tops, lefts = np.array(first_tops), np.full(len(first_tops), np.inf)
     np.minimum.at(lefts, line, left)
     rank = np.empty(len(tops), np.int32)
     rank[np.lexsort((lefts, tops))] = np.arange(len(tops), dtype=np.int32)

@@ -4,22 +4,21 @@ Started as `python -m pipelines.reader`; imports nothing heavy, so that a dead c
 Requests: open, read, raster.
 """
 
-import io
 from typing import Any
 
 import numpy as np
 import pymupdf
-from PIL import Image
+import simplejpeg
 from pymupdf import mupdf
 
 from pipelines.quarantine import DropError, Reason
 from pipelines.served import serve, take_limits
 from pipelines.trust import trust_text_layer
 
-Image.MAX_IMAGE_PIXELS = 300_000_000
 # Ligatures come as their letters, as OCR reads them. A glyph that the font maps to nothing comes as U+FFFD: its code in
 # the font would look like a letter and is none.
 EXTRACT = pymupdf.TEXT_MEDIABOX_CLIP
+EVERYWHERE = mupdf.FzRect(mupdf.FzRect.Fixed_INFINITE)
 
 
 class Document:
@@ -27,8 +26,11 @@ class Document:
 
     def __init__(self, data: bytes, kind: str, passwords: list[str], limits: dict[str, Any]) -> None:
         self.limits = limits
+        self._drawn: tuple[int, Any] = (-1, None)
         try:
             self.pdf = pymupdf.open(stream=data, filetype=kind)
+            if kind == "pdf" and not self.pdf.is_pdf:  # the library goes by content: a web page, say, by a wrong name
+                raise ValueError("is no PDF whatever its name says")
             locked = self.pdf.needs_pass and not any(self.pdf.authenticate(word) for word in ["", *passwords])
             self.pages = 0 if locked else self.pdf.page_count
         except Exception as error:
@@ -54,19 +56,19 @@ class Document:
             raise DropError(Reason.TOO_LARGE, f"page of {width:.0f} x {height:.0f} points")
         return page
 
-    def draw(self, page: Any, scale: float) -> Any:
-        """The page as an RGB pixmap, `scale` pixels a point."""
-        try:
-            return page.get_pixmap(matrix=pymupdf.Matrix(scale, scale), alpha=False, colorspace=pymupdf.csRGB)
-        except Exception as error:
-            raise drop(Reason.PAGE_BROKEN, error) from None
+    def drawn(self, page: Any) -> Any:
+        """The page's content as a display list: interpreted once for its words, its picture and its OCR."""
+        if self._drawn[0] != page.number:
+            self._drawn = page.number, mupdf.fz_new_display_list_from_page(page.this)
+        return self._drawn[1]
 
     def read(self, index: int, long_side: int, quality: int) -> tuple[dict[str, Any], bytes]:
         """Words, boxes and picture of one page."""
         page = self.page(index)
         width, height = page.rect.width, page.rect.height
         try:
-            found = text_words(page)
+            found = text_words(self.drawn(page))
+            pixmap = draw(self.drawn(page), long_side / max(width, height))
         except Exception as error:
             raise drop(Reason.PAGE_BROKEN, error) from None
         # A word whose centre is off the page is not seen on it.
@@ -74,10 +76,7 @@ class Document:
         words = [word[4].encode("utf-8", "replace").decode() for word in seen]
         boxes = np.asarray([word[:4] for word in seen], "<f4").reshape(-1, 4)
         boxes = np.clip(boxes, 0, np.array([width, height, width, height], "<f4"))
-        pixmap = self.draw(page, long_side / max(width, height))
-        picture = Image.frombuffer("RGB", (pixmap.width, pixmap.height), pixmap.samples, "raw", "RGB", pixmap.stride, 1)
-        out = io.BytesIO()
-        picture.save(out, "JPEG", quality=quality)
+        picture = np.frombuffer(pixmap.samples_mv, np.uint8).reshape(pixmap.height, pixmap.width, 3)
         trusted, detail = trust_text_layer(words, boxes, picture, width, height)
         header = {
             "width": width,
@@ -88,24 +87,33 @@ class Document:
             "trusted": trusted,
             "detail": detail,
         }
-        return header, boxes.tobytes() + out.getvalue()
+        return header, boxes.tobytes() + simplejpeg.encode_jpeg(picture, quality, colorsubsampling="420")
 
     def raster(self, index: int, dpi: float, max_pixels: int) -> tuple[dict[str, Any], bytes]:
         """The page as RGB bytes for OCR, at `dpi` or as much as `max_pixels` allow."""
         page = self.page(index)
         scale = min(dpi / 72, (max_pixels / (page.rect.width * page.rect.height)) ** 0.5)
-        pixmap = self.draw(page, scale)
-        return {"width": pixmap.width, "height": pixmap.height}, bytes(pixmap.samples)
+        try:
+            pixmap = draw(self.drawn(page), scale)
+        except Exception as error:
+            raise drop(Reason.PAGE_BROKEN, error) from None
+        return {"width": pixmap.width, "height": pixmap.height}, pixmap.samples
 
 
-def text_words(page: Any) -> Any:
-    """PyMuPDF's words of a page, form fields and annotations included, in the frame of the page as it is shown.
+def draw(drawn: Any, scale: float) -> Any:
+    """A display list as an RGB pixmap without padding, `scale` pixels a point."""
+    matrix = pymupdf.Matrix(scale, scale)
+    return pymupdf.DisplayList(drawn).get_pixmap(matrix=matrix, colorspace=pymupdf.csRGB, alpha=0)
+
+
+def text_words(drawn: Any) -> Any:
+    """PyMuPDF's words of a display list, form fields and annotations included, in the frame of the page as it is shown.
 
     `page.get_text` would take the rotation away first, and with it the frame that the picture has.
     """
-    found = mupdf.FzStextPage(mupdf.fz_bound_page(page.this))
+    found = mupdf.FzStextPage(mupdf.fz_bound_display_list(drawn))
     device = mupdf.fz_new_stext_device(found, mupdf.FzStextOptions(EXTRACT))
-    mupdf.fz_run_page(page.this, device, mupdf.FzMatrix(), mupdf.FzCookie())
+    mupdf.fz_run_display_list(drawn, device, mupdf.FzMatrix(), EVERYWHERE, mupdf.FzCookie())
     mupdf.fz_close_device(device)
     return pymupdf.TextPage(found).extractWORDS()
 

@@ -1,15 +1,17 @@
 """The inside of a child process (`pipelines.child`): takes its limits, then answers requests until its parent goes."""
 
 import ctypes
+import math
 import os
 import resource
 import signal
 import sys
+import time
 from collections.abc import Callable
 from typing import Any
 
 from pipelines.errors import UsageError
-from pipelines.frames import FrameError, pack, read_frame, write_all
+from pipelines.frames import FrameError, read_frame, write_frame
 from pipelines.quarantine import DropError, Reason
 
 PR_SET_PDEATHSIG = 1
@@ -32,6 +34,8 @@ def take_limits() -> int:
 def serve(answers: int, answer: Answer, otherwise: Reason) -> None:
     """Answer each request with `answer(header, payload)`, or why there is none, until the parent goes away.
 
+    A request with `cpu_s` that takes more processor time, in seconds, ends this process by SIGXCPU.
+
     Args:
         answers: descriptor that answers are written to.
         answer: may raise DropError, UsageError or anything else.
@@ -43,6 +47,8 @@ def serve(answers: int, answer: Answer, otherwise: Reason) -> None:
         except FrameError:
             return
         body: Any = b""
+        if "cpu_s" in request:
+            _limit_processor_time(float(request["cpu_s"]))
         try:
             header, body = answer(request, payload)
         except DropError as error:
@@ -53,4 +59,10 @@ def serve(answers: int, answer: Answer, otherwise: Reason) -> None:
             header = {"reason": Reason.MEMORY_LIMIT, "detail": "out of its address space"}
         except Exception as error:  # whatever a hostile file provokes costs this page only
             header = {"reason": otherwise, "detail": f"{type(error).__name__}: {error}"}
-        write_all(answers, pack(header, body))
+        write_frame(answers, header, body)
+
+
+def _limit_processor_time(seconds: float) -> None:
+    """Allow this process so much more processor time, rounded up to whole seconds."""
+    _, hard = resource.getrlimit(resource.RLIMIT_CPU)
+    resource.setrlimit(resource.RLIMIT_CPU, (math.ceil(time.process_time() + seconds), hard))

@@ -1,16 +1,19 @@
 """Can a page's text layer stand for what the page shows? Cheap checks on glyphs, letters and ink."""
 
+import string
 import unicodedata
 from collections import Counter
+from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 MAX_BAD_GLYPHS = 0.05
 MAX_OFF_INK = 0.35
 INK_CONTRAST = 30.0
 INK_BOXES = 80
+INK_POINTS = 512  # of a box, up to four times as many; every pixel of a smaller one
+LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R 601
 # Share of each letter a..z in text, mean of English, German, Spanish and French, per cent.
 LETTERS = np.array(
     [
@@ -25,27 +28,28 @@ MIN_LETTERS = 200
 
 
 def trust_text_layer(
-    words: list[str], boxes: NDArray[np.float32], picture: Image.Image, width: float, height: float
+    words: list[str], boxes: NDArray[np.float32], picture: NDArray[np.uint8], width: float, height: float
 ) -> tuple[bool, str]:
     """Whether the words are readable and stand on the page's ink, and if not why.
 
     Args:
         words: the text layer's.
         boxes: float32 [N, 4] in points of the page.
-        picture: the drawn page.
+        picture: uint8 [H, W, 3] RGB, the drawn page.
         width: of the page in points.
         height: of the page in points.
     """
     if not words:
         return False, "no text layer"
     text = "".join(words)
-    bad = sum(count for letter, count in Counter(text).items() if _is_bad(letter))
+    letters = Counter(text)
+    bad = sum(count for letter, count in letters.items() if _is_bad(letter))
     if bad > MAX_BAD_GLYPHS * len(text):
         return False, f"{bad} of {len(text)} characters have no meaning"
-    letters = sum(len(word) == 1 and word.isalpha() for word in words)
-    if len(words) >= 20 and letters > 0.7 * len(words) and text.isascii():
+    single = sum(word.isalpha() for word in words if len(word) == 1)
+    if len(words) >= 20 and single > 0.7 * len(words) and text.isascii():
         return False, "single letters instead of words"
-    if (likeness := _letter_likeness(text)) < MIN_LETTER_LIKENESS:
+    if (likeness := _letter_likeness(letters)) < MIN_LETTER_LIKENESS:
         return False, f"letters are spread as in no language ({likeness:.2f} alike, at least {MIN_LETTER_LIKENESS})"
     off = _share_off_ink(boxes, picture, width, height)
     if off > MAX_OFF_INK:
@@ -58,26 +62,31 @@ def _is_bad(letter: str) -> bool:
     return letter == "\ufffd" or unicodedata.category(letter) in ("Co", "Cn", "Cc", "Cs")
 
 
-def _letter_likeness(text: str) -> float:
+def _letter_likeness(letters: Mapping[str, int]) -> float:
     """How alike the use of letters is to Western European text, 0..1; 1 for little text or another script.
 
     A font map that gives wrong letters for right glyphs makes words that only their letters' shares betray.
     """
-    codes = np.frombuffer(text.encode("ascii", "ignore").lower(), np.uint8)
-    counts = np.bincount(codes[(codes >= 97) & (codes <= 122)] - 97, minlength=26)
+    latin = zip(string.ascii_lowercase, string.ascii_uppercase, strict=True)
+    counts = np.array([letters.get(lower, 0) + letters.get(upper, 0) for lower, upper in latin])
     total = int(counts.sum())
-    if total < MIN_LETTERS or total < 0.85 * sum(map(str.isalpha, text)):
+    if total < MIN_LETTERS or total < 0.85 * sum(count for letter, count in letters.items() if letter.isalpha()):
         return 1.0
     return float(counts @ LETTERS / (np.linalg.norm(counts) * np.linalg.norm(LETTERS)))
 
 
-def _share_off_ink(boxes: NDArray[np.float32], picture: Image.Image, width: float, height: float) -> float:
+def _share_off_ink(boxes: NDArray[np.float32], picture: NDArray[np.uint8], width: float, height: float) -> float:
     """Share of the boxes (about INK_BOXES, evenly chosen) in which the picture shows no contrast."""
-    grey = np.asarray(picture.convert("L"))
-    scale = np.array([grey.shape[1] / width, grey.shape[0] / height] * 2, np.float32)
-    chosen = (boxes[:: -(-len(boxes) // INK_BOXES)] * scale).astype(int).tolist()
-    off = 0
-    for x0, y0, x1, y1 in chosen:
-        patch = grey[y0 : y1 + 1, x0 : x1 + 1]
-        off += patch.size == 0 or int(patch.max()) - int(patch.min()) < INK_CONTRAST
-    return off / len(chosen)
+    size = np.array([picture.shape[1], picture.shape[0]] * 2)
+    chosen = boxes[:: -(-len(boxes) // INK_BOXES)] * (size / np.array([width, height] * 2))
+    x0, y0, x1, y1 = np.clip(chosen.astype(np.int32), 0, (size - 1).astype(np.int32)).T
+    # The points of all boxes one after the other, row by row: every pixel of a small box, every so many of a large one.
+    step = np.maximum(1, np.sqrt((x1 - x0 + 1.0) * (y1 - y0 + 1.0) / INK_POINTS).astype(np.int32))
+    columns, rows = (x1 - x0) // step + 1, (y1 - y0) // step + 1
+    begin = np.cumsum(columns * rows, dtype=np.int32) - columns * rows
+    box = np.repeat(np.arange(len(step)), columns * rows)
+    row, column = np.divmod(np.arange(len(box), dtype=np.int32) - begin[box], columns[box])
+    point = (y0[box] + row * step[box]) * np.int32(picture.shape[1]) + x0[box] + column * step[box]
+    grey = picture.reshape(-1, 3).take(point, axis=0) @ LUMA
+    contrast = np.maximum.reduceat(grey, begin) - np.minimum.reduceat(grey, begin)
+    return float((contrast < INK_CONTRAST).mean())

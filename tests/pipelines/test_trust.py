@@ -6,7 +6,6 @@ import string
 import numpy as np
 import pymupdf
 import pytest
-from PIL import Image
 
 from pipelines.reader import Document
 from pipelines.trust import trust_text_layer
@@ -35,7 +34,7 @@ def judge(words: list[str], ink: bool = True) -> tuple[bool, str]:
     if ink:
         for x0, y0, x1, y1 in boxes.astype(int):
             picture[y0:y1:2, x0:x1] = 0
-    return trust_text_layer(words, boxes, Image.fromarray(picture), 600, 1200)
+    return trust_text_layer(words, boxes, picture, 600, 1200)
 
 
 @pytest.mark.parametrize("text", [PROSE, GERMAN, RUSSIAN, "a 1", "東京都 千代田区 " * 30, "7 " * 100 + "total"])
