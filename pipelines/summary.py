@@ -48,6 +48,6 @@ def summarise(out: Path, manifest: Mapping[str, Any], seconds: float) -> BuildSu
         filter_reasons=totals["filter_reasons"],
         read_pages=stages.get("pages", {}).get("items", 0),
         revised_pages=stages.get("revision", {}).get("items", 0),
-        seconds=round(seconds, 1),
+        seconds=round(seconds, 2),
         corpus_digest=manifest["corpus_digest"],
     )

@@ -75,7 +75,7 @@ def update(
         {**before["settings"], **before["configuration"]}, {**settings.model_dump(mode="json"), **wanted["settings"]}
     )
     records = _take_stock(old, sources, settings, Touches.FAILED in differ.values(), stages)
-    touches = {touch for touch in differ.values() if touch != Touches.NOTHING}
+    touches: set[Touches] = {touch for touch in differ.values() if touch != Touches.NOTHING}
     if target == corpus and not touches and records == old:
         clear(corpus, before)
         return summarise(corpus, {**before, "stages": {}}, time.monotonic() - started)

@@ -14,7 +14,8 @@ MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
 def word_hashes(words: Sequence[str]) -> NDArray[np.uint64]:
     """A hash of each word that has a letter or digit: uint64 [M]; case, marks and compatibility forms do not count."""
     hashes = np.fromiter((_hash(word) for word in words), np.uint64, len(words))
-    return hashes[hashes != 0]
+    found: NDArray[np.uint64] = hashes[hashes != 0]
+    return found
 
 
 def runs(hashes: NDArray[np.uint64], length: int) -> NDArray[np.uint64]:
