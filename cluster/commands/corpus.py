@@ -10,6 +10,18 @@ from pipelines.changes import table as touches
 from pipelines.errors import UsageError
 from pipelines.settings import CorpusSettings
 
+SOURCES = """docformer corpus build ~/pdfs --out corpus
+
+  ~/pdfs  '~/pdfs/**/*.pdf'  a.pdf  a.png         a folder (archives in it too), a glob, a file
+  a.zip  a.tar  a.tar.gz  a.warc.gz               an archive, read where it is; 'a.zip::dir/x.pdf' is one member
+  list.csv  list.jsonl  list.parquet              a manifest: address (also uri, url, path or file), and optionally
+                                                  sha256, licence, corpus, offset and length
+  s3://bucket/folder  gs://bucket/a.zip  https://host/list.csv   any of these elsewhere; the web has no folders
+  docformer corpus build s3://bucket/zipfiles metadata/cc-provenance-20230303.csv.gz --adapter safedocs --out corpus
+
+S3: AWS_ENDPOINT_URL names another store, AWS_NO_SIGN_REQUEST=1 reads public buckets. Limits on archives and patience
+with remote stores: source_limits in the --config file."""
+
 
 def register(commands: Any) -> None:
     """Add the `corpus` commands."""
@@ -21,9 +33,9 @@ def register(commands: Any) -> None:
         "build",
         run_build,
         "Turn documents into a corpus of labelled pages in Parquet.",
-        "docformer corpus build ~/pdfs --out corpus",
+        SOURCES,
     )
-    build.add_argument("sources", nargs="*", metavar="SOURCE", help="folder, glob or file of PDFs or page pictures")
+    build.add_argument("sources", nargs="*", metavar="SOURCE", help="files, folders, archives or manifests; see below")
     build.add_argument("--out", type=Path, metavar="CORPUS", help="folder of the new corpus (required)")
     build.add_argument("--resume", action="store_true", help="finish an unfinished build in the same folder")
     build.add_argument("--overwrite", action="store_true", help="replace the corpus that is in the folder")

@@ -1,4 +1,4 @@
-"""A build takes members of archives, remote files and refused ones to account, and each row says how to meet it again."""
+"""A build accounts for members of archives and refused ones, and each row says how to meet it again."""
 
 import hashlib
 import shlex
