@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 
+from cluster.checkpoint import newest_facts
 from cluster.corpora import Corpora
 from cluster.order import SampleOrder
 from cluster.page_index import find_index
@@ -46,7 +47,7 @@ def assemble(settings: PretrainSettings) -> Parts:
     """
     corpora = Corpora.open(settings.corpora)
     store = PageStore(corpora, find_index(corpora, settings.held_out, RunFolder(settings.out).page_index))
-    tokenizer = load_tokenizer(settings.tokenizer)
+    tokenizer = tokenizer_of(settings)
     config = model_config(settings, corpora, len(tokenizer))
     size = (config.image_height, config.image_width)
     order = SampleOrder(store.index, corpora.weights, settings.seed)
@@ -57,6 +58,16 @@ def assemble(settings: PretrainSettings) -> Parts:
     return Parts(corpora, store, order, tokenizer, builder, config)
 
 
+def tokenizer_of(settings: PretrainSettings) -> Any:
+    """The run's own copy of its tokenizer, where it has one already: a resume needs the original no more.
+
+    Raises:
+        ModelInputError: no T5 tokenizer there.
+    """
+    own = RunFolder(settings.out).tokenizer
+    return load_tokenizer(str(own) if own.is_dir() else settings.tokenizer)
+
+
 def model_config(settings: PretrainSettings, corpora: Corpora, vocabulary: int) -> DocFormerV2Config:
     """The preset (or the T5 to start from) with the run's changes, its vocabulary and the corpora's grid."""
     forced = {"vocab_size": vocabulary, **corpora.grid}
@@ -65,6 +76,10 @@ def model_config(settings: PretrainSettings, corpora: Corpora, vocabulary: int) 
         raise UsageError(f"model.{clash[0]} follows from the corpus and the tokenizer; leave it out")
     try:
         if settings.init is not None:
+            known = newest_facts(RunFolder(settings.out).checkpoints)
+            if known is not None:  # a resume needs the T5 no more
+                config: DocFormerV2Config = DocFormerV2Config.from_dict(known["model"])
+                return config
             return config_from_t5(settings.init, **settings.model, **forced)
         return DocFormerV2Config.preset(settings.preset, **settings.model, **forced)
     except TypeError as error:
@@ -72,10 +87,13 @@ def model_config(settings: PretrainSettings, corpora: Corpora, vocabulary: int) 
 
 
 def new_model(settings: PretrainSettings, parts: Parts) -> tuple[DocFormerV2ForConditionalGeneration, str]:
-    """The model at its start, the same in every worker, and a line about where its weights come from."""
+    """The model at its start, the same in every worker, and a line about where its weights come from.
+
+    A run with a checkpoint, whose weights come from there, is not given those of `init` first.
+    """
     torch.manual_seed(settings.seed)
     model = DocFormerV2ForConditionalGeneration(parts.config)
-    if settings.init is None:
+    if settings.init is None or newest_facts(RunFolder(settings.out).checkpoints) is not None:
         return model, f"random weights of preset {settings.preset}"
     return model, warm_start(model, settings.init, _same_vocabulary(parts.tokenizer, settings.init)).summary()
 

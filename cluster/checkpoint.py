@@ -80,6 +80,16 @@ def complete(folder: Path) -> list[Path]:
     return sorted((path for path in found if re.fullmatch(r"step-\d{8}", path.name)), reverse=True)
 
 
+def newest_facts(folder: Path) -> dict[str, Any] | None:
+    """The index of the newest checkpoint under `folder` whose index is good, its files unread; None without one."""
+    for path in complete(folder):
+        try:
+            return Checkpoint(path).index
+        except DamagedError:
+            continue
+    return None
+
+
 class Checkpoint:
     """A complete checkpoint, for reading.
 

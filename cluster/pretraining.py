@@ -1,6 +1,8 @@
 """`pretrain`: checks a run before anything starts, launches its workers, watches them, and sums up."""
 
 import hashlib
+import json
+import math
 import signal
 import sys
 import threading
@@ -54,7 +56,8 @@ def pretrain(settings: PretrainSettings, resume: bool = False, allow_changed_cor
 
     With `allow_changed_corpus` a resume goes on also when the corpora or their weights are others.
 
-    The first SIGINT or SIGTERM lets the workers finish their step, save and end; a second one ends at once.
+    The first SIGINT or SIGTERM lets the workers finish their step, save and end, for which they have `notice_s`; a
+    second one ends at once.
 
     Raises:
         UsageError: bad corpus, tokenizer or folder, or a resume that would change the run; nothing is touched then.
@@ -64,8 +67,8 @@ def pretrain(settings: PretrainSettings, resume: bool = False, allow_changed_cor
     settings = _absolute(settings)
     run = RunFolder(settings.out)
     corpora = Corpora.open(settings.corpora)
+    facts = {"corpora": corpora.fingerprints(), "tokenizer_digest": _tokenizer_digest(settings, run)}
     _check_parts(settings, corpora)
-    facts = {"corpora": corpora.fingerprints(), "tokenizer_digest": _tokenizer_digest(settings.tokenizer)}
     index = find_index(corpora, settings.held_out, run.page_index)
     prepare(run, settings, facts, resume, allow_changed_corpus)
     index.save(run.page_index, index_key(corpora, settings.held_out))
@@ -74,12 +77,15 @@ def pretrain(settings: PretrainSettings, resume: bool = False, allow_changed_cor
     else:
         from cluster.plain import fit
     run.note("launch", f"{settings.workers} workers" if settings.ray else "this process")
-    with Watch(run, settings.steps) as watch, _stop_on_signal(run):
-        failure = _in_thread(lambda: fit(settings), watch)
+    with Watch(run, settings.steps) as watch, _stop_on_signal(run) as stop:
+        failure = _in_thread(lambda: fit(settings), watch, stop, settings.notice_s)
+    step = newest_step(run)
+    if not run.noted_since_launch("end") and stop and step is not None:
+        run.note("end", f"stopped by {stop[0].name}; the newest checkpoint counts", signal=stop[0].name, step=step)
     ends = run.noted_since_launch("end")
     if not ends:
         _raise(run, failure)
-    step = newest_step(run) or 0
+    step = step or 0
     return RunSummary(
         out=settings.out,
         steps=step,
@@ -111,37 +117,46 @@ def _whole(path: str) -> str:
 
 def _check_parts(settings: PretrainSettings, corpora: Corpora) -> None:
     """Load the tokenizer and put the model's configuration together, so that bad ones are refused before anything."""
-    _tokenizer_digest(settings.tokenizer)
-    from cluster.assemble import model_config
-    from model.tokenizer import load_tokenizer
+    from cluster.assemble import model_config, tokenizer_of
 
-    model_config(settings, corpora, len(load_tokenizer(settings.tokenizer)))
+    model_config(settings, corpora, len(tokenizer_of(settings)))
 
 
-def _tokenizer_digest(path_or_name: str) -> str:
-    """Hex sha256 of a local tokenizer's vocabulary file; of a hub name, the name itself."""
-    folder = Path(path_or_name)
+def _tokenizer_digest(settings: PretrainSettings, run: RunFolder) -> str:
+    """Hex sha256 of a local tokenizer's vocabulary file; of a hub name, the name itself.
+
+    A run has a copy of its tokenizer: where the original is gone, its digest is the one that the run knows.
+    """
+    folder = Path(settings.tokenizer)
     for name in VOCABULARY_FILES:
         if (folder / name).is_file():
             return hashlib.sha256((folder / name).read_bytes()).hexdigest()
-    if folder.exists() or folder.is_absolute() or path_or_name.startswith(".") or path_or_name.count("/") > 1:
-        raise UsageError(
-            f"{path_or_name}: holds no tokenizer ({' or '.join(VOCABULARY_FILES)}); train one with "
-            "docformer tokenizer train, or give a hub name"
-        )
-    return path_or_name
+    local = folder.exists() or folder.is_absolute() or settings.tokenizer.startswith(".")
+    if not local and settings.tokenizer.count("/") <= 1:
+        return settings.tokenizer
+    if not folder.exists() and run.tokenizer.is_dir() and run.facts.is_file():
+        return str(json.loads(run.facts.read_text(encoding="utf-8"))["tokenizer_digest"])
+    raise UsageError(
+        f"{settings.tokenizer}: holds no tokenizer ({' or '.join(VOCABULARY_FILES)}); train one with "
+        "docformer tokenizer train, or give a hub name"
+    )
 
 
 @contextmanager
-def _stop_on_signal(run: RunFolder) -> Iterator[None]:
-    """Turn the first SIGINT or SIGTERM into a request to the workers; the second has its usual effect."""
+def _stop_on_signal(run: RunFolder) -> Iterator[list[signal.Signals]]:
+    """Turn the first SIGINT or SIGTERM into a request to the workers; the second has its usual effect.
+
+    Yields a list that holds the signal once it came.
+    """
+    asked: list[signal.Signals] = []
     if threading.current_thread() is not threading.main_thread():
-        yield
+        yield asked
         return
     usual = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
     def ask(number: int, frame: FrameType | None) -> None:
-        name = signal.Signals(number).name
+        asked.append(signal.Signals(number))
+        name = asked[0].name
         run.stop.write_text(name)
         print(f"{name}: saving a checkpoint, then ending; once more to end at once", file=sys.stderr, flush=True)
         for each in usual:
@@ -150,14 +165,19 @@ def _stop_on_signal(run: RunFolder) -> Iterator[None]:
     for number in usual:
         signal.signal(number, ask)
     try:
-        yield
+        yield asked
     finally:
         for number, handler in usual.items():
             signal.signal(number, handler)
 
 
-def _in_thread(work: Callable[[], None], watch: Watch) -> BaseException | None:
-    """Run `work` in a thread, so that this one stays free for signals and progress; returns what it raised."""
+def _in_thread(
+    work: Callable[[], None], watch: Watch, stop: list[signal.Signals], notice_s: float
+) -> BaseException | None:
+    """Run `work` in a thread, so that this one stays free for signals and progress; returns what it raised.
+
+    It is waited for no longer than `notice_s` after `stop` holds a signal.
+    """
     raised: list[BaseException] = []
 
     def call() -> None:
@@ -168,19 +188,26 @@ def _in_thread(work: Callable[[], None], watch: Watch) -> BaseException | None:
 
     thread = threading.Thread(target=call, name="training", daemon=True)
     thread.start()
-    while thread.is_alive():
+    deadline = math.inf
+    while thread.is_alive() and time.monotonic() < deadline:
         thread.join(POLL_S)
         watch.look()
+        if stop and deadline == math.inf:
+            deadline = time.monotonic() + notice_s
     return raised[0] if raised else None
 
 
 def _raise(run: RunFolder, failure: BaseException | None) -> None:
     """Raise what ended the run without success: bad input as such, anything else as a failed job."""
     again = f"; go on with: docformer pretrain --out {run.path} --resume" if newest_step(run) is not None else ""
-    errors = run.noted_since_launch("error")
+    errors = run.noted_in_attempt("error")
     if errors:
         if errors[0]["usage"]:
             raise UsageError(errors[0]["text"])
-        raise JobError(f"{errors[0]['text']} (traceback in {run.events}){again}")
+        where = f" (traceback in {run.events})" if "traceback" in errors[0] else ""
+        raise JobError(f"{errors[0]['text']}{where}{again}")
+    hangs = run.noted_in_attempt("hang")
+    if hangs:
+        raise JobError(f"{hangs[0]['text']}{again}")
     lost = " ".join(str(failure).split())[:300] if failure else "the workers ended without a word"
     raise JobError(f"training ended too early: {lost}{again}") from failure

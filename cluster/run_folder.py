@@ -72,11 +72,18 @@ class RunFolder:
         events = [json.loads(line) for line in lines if line.endswith("\n")]
         return [event for event in events if kind in (None, event["kind"])]
 
-    def noted_since(self, mark: str, kind: str) -> list[dict[str, Any]]:
-        """The events of one kind since the last one of kind `mark`, or since the beginning."""
+    def noted_since_launch(self, kind: str) -> list[dict[str, Any]]:
+        """The events of one kind since the run was last launched."""
+        return self._noted_since(("launch",), kind)
+
+    def noted_in_attempt(self, kind: str) -> list[dict[str, Any]]:
+        """The events of one kind since training last began, or began again after a loss or an error."""
+        return self._noted_since(("launch", "again"), kind)
+
+    def _noted_since(self, marks: tuple[str, ...], kind: str) -> list[dict[str, Any]]:
         events = self.noted()
-        marks = [place for place, event in enumerate(events) if event["kind"] == mark]
-        return [event for event in events[marks[-1] if marks else 0 :] if event["kind"] == kind]
+        first = max((place for place, event in enumerate(events) if event["kind"] in marks), default=0)
+        return [event for event in events[first:] if event["kind"] == kind]
 
 
 def settings_of(run: RunFolder) -> PretrainSettings:

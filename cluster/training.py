@@ -1,9 +1,8 @@
 """The training loop of one worker, and how it starts, resumes, stops and ends; it knows nothing of what launched it."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from signal import Signals
 
 import torch
 from torch import Tensor
@@ -16,7 +15,9 @@ from cluster.exchange import Exchange
 from cluster.export import export_checkpoint
 from cluster.feed import Feed, StepBatch
 from cluster.guard import Trouble
-from cluster.largest_step import LargestStep
+from cluster.largest_step import LargestStep, advice
+from cluster.memory import is_out_of_memory
+from cluster.notices import Notices
 from cluster.profile_window import ProfileWindow
 from cluster.record import Record
 from cluster.run_folder import LOCK_WAIT_S, RunFolder
@@ -30,16 +31,24 @@ from pipelines.shards import write_text
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a start ended: optimizer steps done, and the signal that stopped it early, if one did."""
+    """How a start ended.
+
+    Attributes:
+        step: optimizer steps done.
+        signal: that stopped the run early.
+        leaves: whether it ended, after a checkpoint, because the machine of a worker goes away.
+    """
 
     step: int
-    signal: str | None
+    signal: str | None = None
+    leaves: bool = False
 
 
-def train(settings: PretrainSettings) -> Outcome:
+def train(settings: PretrainSettings, leaving: Callable[[], bool] = lambda: False) -> Outcome:
     """Train as one of a run's workers, from its newest good checkpoint if it has one; ends with the model exported.
 
-    torch.distributed must be up and the run's folder prepared (`run_folder.prepare`).
+    torch.distributed must be up and the run's folder prepared (`run_folder.prepare`). `leaving` says whether this
+    worker's machine goes away: all workers then save and end.
 
     Raises:
         JobError: a step is in trouble and the policy is to stop, or a checkpoint cannot be written.
@@ -51,7 +60,7 @@ def train(settings: PretrainSettings) -> Outcome:
         run.path / "stacks", exchange.rank, settings.hang_timeout_s, lambda text: run.note("hang", text)
     )
     try:
-        worker = _Worker(settings, run, exchange, watchdog)
+        worker = _Worker(settings, run, exchange, watchdog, leaving)
         try:
             return worker.run_to_end()
         finally:
@@ -63,9 +72,17 @@ def train(settings: PretrainSettings) -> Outcome:
 
 
 class _Worker:
-    def __init__(self, settings: PretrainSettings, run: RunFolder, exchange: Exchange, watchdog: Watchdog) -> None:
+    def __init__(
+        self,
+        settings: PretrainSettings,
+        run: RunFolder,
+        exchange: Exchange,
+        watchdog: Watchdog,
+        leaving: Callable[[], bool],
+    ) -> None:
         self.settings, self.run, self.exchange, self.watchdog = settings, run, exchange, watchdog
         self.first_rank = exchange.rank == 0
+        self.notices = Notices(run, self.first_rank, leaving, settings.checkpoint_every_s)
         self.parts: Parts = assemble(settings)
         self.state = TrainingState(settings, self.parts, exchange)
         self.writer = CheckpointWriter(
@@ -113,18 +130,22 @@ class _Worker:
         checkpoint, complaints = newest_good(self.run.checkpoints, self.exchange)
         if checkpoint is not None:
             self.state.load(checkpoint)
+        elif complaints and self.settings.init is not None:  # they were thought to make its weights needless
+            self.state = TrainingState(self.settings, self.parts, self.exchange)
         if self.first_rank:
             for complaint in complaints:
                 self.run.note("damaged", f"{complaint}; an older checkpoint is used")
             if checkpoint is not None:
                 write_text(self.run.path / "latest", checkpoint.path.name + "\n")
             if not self.run.tokenizer.exists():
-                self.parts.tokenizer.save_pretrained(self.run.tokenizer)
+                whole = self.run.tokenizer.with_name("tokenizer.partial")
+                self.parts.tokenizer.save_pretrained(whole)
+                whole.rename(self.run.tokenizer)
 
     def run_to_end(self) -> Outcome:
         settings, state = self.settings, self.state
         if settings.dry_run:
-            return Outcome(0, None)
+            return Outcome(0)
         evaluation = Evaluation(
             self.parts.store,
             self.parts.order,
@@ -136,24 +157,26 @@ class _Worker:
         )
         if state.step == 0:
             self._evaluate(evaluation, epoch=0)
-        signal = self._stop_asked(self.exchange.sum(self._stop_flag()))
-        until = settings.steps if not signal else state.step
+        asked = self.notices.read(self.exchange.sum(self.notices.flags()))
+        until = state.step if asked.end else settings.steps
         batches = self.feed.steps(state.step + 1, until, settings.feed_processes, state.engine.device)
         for batch, wait in _timed(batches):
             self.watchdog.beat(f"step {batch.step}")
-            sums = self.exchange.sum(torch.cat([batch.counts, self._stop_flag(), self.writer.flags()]))
-            self.writer.tell(sums[5:])
+            sums = self.exchange.sum(torch.cat([batch.counts, self.notices.flags(), self.writer.flags()]))
+            asked = self.notices.read(sums[4:7])
+            self.writer.tell(sums[7:])
             sound = self._step(batch, sums[:4], wait)
             last = state.step == settings.steps
             if last or state.step % settings.eval_every == 0:
                 self._evaluate(evaluation, batch.epoch)
-            signal = None if last else self._stop_asked(sums[4:5])
-            if last or signal or (sound and state.step % settings.checkpoint_every == 0):
+            if last or asked.end or (sound and (asked.save or state.step % settings.checkpoint_every == 0)):
                 self._save()
-            if signal:
+            if asked.end:
                 break
+            self.watchdog.beat(f"the data of step {batch.step + 1}")
         self._finish()
-        return Outcome(state.step, signal)
+        done = state.step == settings.steps
+        return Outcome(state.step) if done else Outcome(state.step, asked.stop, asked.leave and not asked.stop)
 
     def _finish(self) -> None:
         """Have the last checkpoint complete, and at the run's end its model exported."""
@@ -174,23 +197,21 @@ class _Worker:
         self.writer.close()
         self.record.close()
 
-    def _stop_flag(self) -> Tensor:
-        """float64 [1], the number of the signal that asked the run to stop: rank 0 knows it, a sum tells all."""
-        asked = self.run.stop.read_text().strip() if self.first_rank and self.run.stop.exists() else ""
-        return torch.tensor([float(Signals[asked]) if asked else 0.0], dtype=torch.float64)
-
-    @staticmethod
-    def _stop_asked(flag: Tensor) -> str | None:
-        number = int(flag)
-        return Signals(number).name if number else None
-
     def _step(self, batch: StepBatch, counts: Tensor, wait: float) -> bool:
         """One optimizer step and its line in metrics.jsonl; returns whether the weights may be trusted after it."""
         settings, state = self.settings, self.state
         started = time.monotonic() - wait
         self.profile.before(batch.step)
         totals = counts.tolist()
-        result = take_step(state.engine, state.guard, batch, totals[:3], settings, self.parts.config, self.exchange)
+        try:
+            result = take_step(state.engine, state.guard, batch, totals[:3], settings, self.parts.config, self.exchange)
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            what = advice(settings, self.exchange.world_size, "a lower micro_batch_pages (auto finds one)")
+            raise JobError(
+                f"step {batch.step}: out of memory, {self.micro_batch} pages a forward; set {what}"
+            ) from error
         self.profile.after(batch.step)
         if result.trouble is not None:
             self._answer(batch, result.trouble)
@@ -233,6 +254,7 @@ class _Worker:
         self.watchdog.beat("a checkpoint")
         self.writer.begin(self.state.step, self.state.engine.fragments(), self.state.facts())
         self.saved_step = self.state.step
+        self.notices.saved()
 
 
 def _timed(batches: Iterator[StepBatch]) -> Iterator[tuple[StepBatch, float]]:

@@ -8,7 +8,9 @@ from typing import Any, Self
 from cluster.run_folder import RunFolder
 from pipelines.progress import Progress
 
-SHOWN_EVENTS = ("start", "largest", "damaged", "hint", "trouble", "hang", "end")
+SHOWN_EVENTS = frozenset(
+    {"start", "largest", "damaged", "hint", "trouble", "hang", "end"} | {"leaving", "again", "waiting", "resize"}
+)
 
 
 class Watch:

@@ -88,3 +88,26 @@ def test_every_recipe_is_valid(recipe: Path) -> None:
     settings = load_settings(PretrainSettings, "pretrain", recipe, flags)
     load_settings(CorpusSettings, "corpus", recipe, {})
     assert recipe.stem.startswith("demo") or settings.preset == recipe.stem
+
+
+@pytest.mark.parametrize("flags", [("--steps", "3", "--steps", "4"), ("--shuffle", "--no-shuffle")])
+def test_a_flag_given_twice_is_refused(capsys: pytest.CaptureFixture[str], flags: tuple[str, ...]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        parse(*flags)
+    assert stopped.value.code == 2
+    assert "given twice" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("given", "low", "high"), [(2, 2, 2), ("3", 3, 3), ("1:4", 1, 4), ("2:2", 2, 2)])
+def test_workers_are_a_number_or_a_range(tmp_path: Path, given: object, low: int, high: int) -> None:
+    config = write(tmp_path, f"pretrain:\n  workers: {given}\n  corpus: c\n  tokenizer: t\n  out: o\n")
+    settings = load_settings(PretrainSettings, "pretrain", config, {})
+    assert (settings.min_workers, settings.max_workers) == (low, high)
+
+
+@pytest.mark.parametrize("given", ["0", "2:1", "0:2", "1:2:3", "two", "-1"])
+def test_wrong_workers_are_refused(given: str) -> None:
+    with pytest.raises(UsageError, match="workers"):
+        load_settings(
+            PretrainSettings, "pretrain", None, {"corpus": ["c"], "tokenizer": "t", "out": "o", "workers": given}
+        )

@@ -143,18 +143,6 @@ def test_ray_train_gives_the_losses_of_one_plain_process(tiny_run: Run, tmp_path
     assert {line["world_size"] for line in metrics(tmp_path / "ray")} == {2}
 
 
-@pytest.mark.usefixtures("ray_session")
-def test_a_bug_in_one_worker_ends_the_run_at_once(tiny_run: Run, tmp_path: Path) -> None:
-    from cluster.pretraining import pretrain
-    from pipelines.errors import JobError
-
-    settings = tiny_run(tmp_path / "run", ray=True, workers=2, learning_rate=1e30, gradient_clip=1e30, warmup_steps=0)
-    with pytest.raises(JobError, match="lower learning_rate"):
-        pretrain(settings)
-    events = [json.loads(line) for line in (tmp_path / "run" / "events.jsonl").read_text().splitlines()]
-    assert [event["kind"] for event in events].count("start") == 1
-
-
 @pytest.mark.slow
 def test_ray_train_killed_and_resumed_ends_as_an_undisturbed_run(tiny_run: Run, tmp_path: Path) -> None:
     settings = tiny_run(tmp_path / "calm", steps=60, eval_every=30, checkpoint_every=10, ray=True, workers=2, zero=2)
