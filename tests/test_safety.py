@@ -75,6 +75,7 @@ start_ray()
 started = psutil.Process().children(recursive=True)
 listening = {one.laddr.port for p in started for one in p.net_connections("tcp") if one.status == "LISTEN"}
 assert 8265 not in listening, listening
+assert os.stat(os.path.expanduser("~/.ray/auth_token")).st_mode & 0o077 == 0
 boards = [line for line in (" ".join(p.cmdline()) for p in started) if "dashboard/dashboard.py" in line]
 assert all("--disable-frontend" in line for line in boards)
 stranger = "import ray, sys; ray.init(address=sys.argv[1], logging_level='ERROR')"

@@ -30,7 +30,7 @@ def register(commands: Any) -> None:
         )
         command.set_defaults(target=target)
         command.add_argument(
-            "words", nargs="*", metavar="COMMAND", help="docformer command, after --; default: pretrain"
+            "words", nargs="*", metavar="COMMAND", help="docformer command, after --; default: run or pretrain"
         )
         command.add_argument(
             "--config", type=Path, required=True, metavar="run.yaml", help="the run, and section launch"

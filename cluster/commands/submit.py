@@ -11,9 +11,6 @@ from cluster.jobs.settings import SubmitSettings
 from cluster.options import add_flags, load_settings
 from pipelines.errors import UsageError
 
-# What is run when the configuration file alone says what to do.
-DEFAULT_COMMAND = ["pretrain"]
-
 
 def register(commands: Any) -> None:
     """Add the `submit` command."""
@@ -33,7 +30,8 @@ def register(commands: Any) -> None:
         "words",
         nargs="*",
         metavar="COMMAND",
-        help="docformer command, after -- (default with --config: pretrain); or list, status JOB, stop JOB, logs JOB",
+        help="docformer command, after -- (default with --config: run, or pretrain where the file has no section run); "
+        "or list, status JOB, stop JOB, logs JOB",
     )
     submit.add_argument("--detach", action="store_true", help="print the job's id and return; else follow its output")
     submit.add_argument("--follow", action="store_true", help="with logs: go on until the job ends, with its exit code")
@@ -52,9 +50,9 @@ def run(args: argparse.Namespace) -> int:
     if action and len(words) - 1 != (0 if words[0] == "list" else 1):
         raise UsageError(f"{words[0]} takes {'no job' if words[0] == 'list' else 'one job, see docformer submit list'}")
     if action is None:
-        from cluster.jobs.submit import check_command, submit
+        from cluster.jobs.submit import check_command, complete_words, submit
 
-        words = words[1:] if words[:1] == ["docformer"] else words or (DEFAULT_COMMAND if args.config else [])
+        words = complete_words(words, args.config)
         check_command(words, args.config)
     jobs = Jobs(normal_address(settings.address))
     if action:

@@ -17,6 +17,7 @@ from pipelines.errors import JobError, UsageError
 DEFAULT_ADDRESS = "http://127.0.0.1:8265"
 CONNECT_S = 10.0
 POLL_S = 0.5
+PATIENCE_S = 60.0
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 TOKEN_HINT = "set RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH to the cluster's token"  # noqa: S105
 
@@ -86,6 +87,11 @@ def on_this_machine(address: str) -> bool:
     return urlsplit(address).hostname in LOOPBACK
 
 
+def travels_open(address: str) -> bool:
+    """Whether others on the way could read what is sent to `address`."""
+    return address.startswith("http:") and not on_this_machine(address)
+
+
 class Jobs:
     """The jobs of one cluster.
 
@@ -101,7 +107,7 @@ class Jobs:
         _knock(address)
         if "RAY_AUTH_MODE" not in os.environ and {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & set(os.environ):
             os.environ["RAY_AUTH_MODE"] = "token"
-        if address.startswith("http:") and not on_this_machine(address) and os.environ.get("RAY_AUTH_MODE") == "token":
+        if travels_open(address) and os.environ.get("RAY_AUTH_MODE") == "token":
             print(f"{address}: the token travels unencrypted; prefer https or a port forward", file=sys.stderr)
         from ray.job_submission import JobSubmissionClient
 
@@ -133,14 +139,22 @@ class Jobs:
             return str(self._client.get_job_logs(job_id))
 
     def follow(self, job_id: str) -> Job:
-        """Print the job's output as it comes until it ends, over lost connections too; returns how it ended."""
-        shown = 0
+        """Print the job's output as it comes until it ends, over connections lost for less than PATIENCE_S seconds.
+
+        Returns:
+            How it ended.
+        """
+        import aiohttp
+
+        job, shown, answered = self.get(job_id), 0, time.monotonic()
         while True:
             try:
                 shown = asyncio.run(self._print_from(job_id, shown))
-            except (RuntimeError, OSError, TimeoutError):
-                time.sleep(POLL_S)  # the connection went away, the job need not have
-            job = self.get(job_id)
+                job, answered = self.get(job_id), time.monotonic()
+            except (RuntimeError, OSError, TimeoutError, aiohttp.ClientError, UsageError):
+                # The connection went away, the job need not have.
+                if time.monotonic() - answered > PATIENCE_S:
+                    raise
             if job.ended:
                 sys.stdout.write(self.logs(job_id)[shown:])
                 sys.stdout.flush()

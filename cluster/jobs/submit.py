@@ -12,6 +12,7 @@ from typing import Any
 from cluster.jobs.client import Jobs, on_this_machine
 from cluster.jobs.project import pins, stage
 from cluster.jobs.settings import SubmitSettings
+from cluster.options import read_section
 from pipelines.errors import UsageError
 
 # What makes no sense on a cluster: it would submit again, or write files for a person.
@@ -45,6 +46,14 @@ def submit(jobs: Jobs, words: list[str], config: Path | None, settings: SubmitSe
             {"docformer": shlex.join(["docformer", *words])},
         )
     return job_id
+
+
+def complete_words(words: list[str], config: Path | None) -> list[str]:
+    """The command without the name docformer; without words, `run` where the file has that section, else `pretrain`."""
+    words = words[1:] if words[:1] == ["docformer"] else words
+    if words or config is None:
+        return words
+    return ["run"] if read_section(config, "run") else ["pretrain"]
 
 
 def check_command(words: list[str], config: Path | None) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from cluster.jobs.submit import check_command
+from cluster.jobs.submit import check_command, complete_words
 from cluster.options import read_section
 from pipelines.errors import UsageError
 
@@ -12,24 +12,27 @@ from pipelines.errors import UsageError
 RESUMABLE = ("pretrain", "corpus build")
 
 
+# The sections whose places a command uses; its own says where its output goes.
+PLACES = {"pretrain": ("pretrain",), "corpus": ("corpus",), "run": ("run", "pretrain")}
+
+
 def command_of(words: list[str], config: Path, mount: str) -> list[str]:
-    """`words` (pretrain when there are none), complete: resumable, its places checked.
+    """`words` (the configuration file's own command when there are none), complete: resumable, its places checked.
 
     Raises:
         UsageError: not a command for a cluster, or a place that is not below `mount`.
     """
-    words = (words[1:] if words[:1] == ["docformer"] else words) or ["pretrain"]
+    words = complete_words(words, config)
     check_command(words, config)
     if any(" ".join(words).startswith(command) for command in RESUMABLE) and "--resume" not in words:
         words = [*words, "--resume"]
-    section = {"pretrain": "pretrain", "corpus": "corpus"}.get(words[0])
-    if section is not None:
+    for section in PLACES.get(words[0], ()):
         written = read_section(config, section)
         for name in ("corpus", "out", "tokenizer", "init"):
             for place in _places(written, name):
                 _check_place(f"{config}, {section}.{name}", place, mount, hub=name in ("tokenizer", "init"))
-        if "--out" not in words and not written.get("out"):
-            raise UsageError(f"{config}: {section}.out is not set; give it a folder below {mount}")
+    if words[0] in PLACES and "--out" not in words and not read_section(config, words[0]).get("out"):
+        raise UsageError(f"{config}: {words[0]}.out is not set; give it a folder below {mount}")
     return words
 
 

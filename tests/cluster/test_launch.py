@@ -281,6 +281,18 @@ def test_other_commands_and_workers(tmp_path: Path) -> None:
     assert "launch" not in yaml.safe_load(run)
 
 
+def test_a_whole_run_is_launched_where_the_file_has_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = config(tmp_path)
+    whole = yaml.safe_load(path.read_text())
+    for name in ("corpus", "out", "tokenizer"):
+        del whole["pretrain"][name]
+    path.write_text(yaml.safe_dump({**whole, "run": {"out": "/data/all"}}))
+    job = next(found for found in objects(launch("kuberay", path)) if found["kind"] == "RayJob")["spec"]
+    assert job["entrypoint"] == "docformer run --config /etc/docformer/run.yaml"
+    path.write_text(yaml.safe_dump({**whole, "run": {"out": "out"}}))
+    assert "run.out = 'out': not below /data" in refused(capsys, "kuberay", path)
+
+
 def test_dashboard_names_only_what_is_exported(tmp_path: Path) -> None:
     from pipelines.meters import METERS
 

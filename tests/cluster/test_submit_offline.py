@@ -6,7 +6,7 @@ import pytest
 
 from cluster.cli import main
 from cluster.jobs import project
-from cluster.jobs.client import Job, normal_address, on_this_machine
+from cluster.jobs.client import Job, normal_address, on_this_machine, travels_open
 from cluster.jobs.entry import differences
 from cluster.jobs.project import stage
 from cluster.jobs.settings import SubmitSettings
@@ -102,6 +102,9 @@ def test_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
     assert normal_address(None) == "https://ray.example"
     assert on_this_machine("http://localhost:1")
     assert not on_this_machine("https://ray.example")
+    assert travels_open("http://ray.example")
+    assert not travels_open("https://ray.example")
+    assert not travels_open("http://127.0.0.1:8265")
     for wrong in ("ray://head:10001", "http://", "http://head:port", "http://me:word@head"):
         with pytest.raises(UsageError) as error:
             normal_address(wrong)
