@@ -1,10 +1,11 @@
 """Numbered stages of a long journey: what runs now, how long it took, what it wrote."""
 
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TextIO
+from typing import Any, TextIO
+
+from pipelines.log_line import log_line
 
 MINUTE = 60.0
 
@@ -28,15 +29,19 @@ class Stages:
     def stage(self, title: str) -> Iterator[None]:
         """Run one stage; a failure is announced with the stage's name and goes on upwards."""
         place = f"[{self._titles.index(title) + 1}/{len(self._titles)}]"
-        self._print(f"{place} {title} ...")
+        self._print(title, f"{place} {title} ...", state="started")
         self._result, started = "", time.monotonic()
         try:
             yield
         except BaseException:
-            self._print(f"{place} {title:<{self._width}}  failed after {duration(time.monotonic() - started)}")
+            took = time.monotonic() - started
+            text = f"{place} {title:<{self._width}}  failed after {duration(took)}"
+            self._print(title, text, state="failed", seconds=round(took, 1))
             raise
         self.seconds[title] = time.monotonic() - started
-        self._print(f"{place} {title:<{self._width}}  {duration(self.seconds[title]):>8}  {self._result}".rstrip())
+        took = self.seconds[title]
+        text = f"{place} {title:<{self._width}}  {duration(took):>8}  {self._result}".rstrip()
+        self._print(title, text, state="done", seconds=round(took, 1), result=self._result)
 
     def wrote(self, result: str) -> None:
         """Set what the running stage has to show for itself."""
@@ -47,8 +52,8 @@ class Stages:
         """Seconds since the first stage."""
         return time.monotonic() - self._started
 
-    def _print(self, line: str) -> None:
-        print(line, file=self._stream or sys.stderr, flush=True)
+    def _print(self, title: str, line: str, **values: Any) -> None:
+        log_line(title, line, self._stream, **values)
 
 
 def duration(seconds: float) -> str:

@@ -1,15 +1,14 @@
 """A progress bar on a terminal, plain or JSON lines elsewhere; what is finished is counted for Ray's exporter too."""
 
-import json
-import os
 import sys
 import time
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 from tqdm import tqdm
 
 from pipelines import meters
+from pipelines.log_line import as_objects, log_line
 from pipelines.run_id import run_id
 
 PLAIN_INTERVAL_S = 10.0
@@ -32,8 +31,7 @@ class Progress:
         self.title, self.total, self.unit, self.done = title, total, unit, 0
         self._started = self._last_line = time.monotonic()
         self._before, self._note = 0, ""
-        self._json = os.environ.get("DOCFORMER_LOG") == "json"
-        bar = sys.stderr.isatty() and not self._json
+        bar = sys.stderr.isatty() and not as_objects()
         self._bar = tqdm(total=total, desc=title, unit=f" {unit}", dynamic_ncols=True) if bar else None
 
     def advance(self, count: int = 1, note: str | None = None) -> None:
@@ -61,7 +59,7 @@ class Progress:
         if self._bar is not None:
             self._bar.write(f"{self.title}: {text}", file=sys.stderr)
         else:
-            self._print(f"{self.title}: {text}", text=text)
+            log_line(self.title, f"{self.title}: {text}", text=text)
 
     def _print_line(self) -> None:
         self._last_line = time.monotonic()
@@ -70,7 +68,8 @@ class Progress:
         of_total = f"/{self.total}" if self.total is not None else ""
         left = f", {(self.total - self.done) / rate:.0f} s left" if self.total is not None and rate > 0 else ""
         note = f", {self._note}" if self._note else ""
-        self._print(
+        log_line(
+            self.title,
             f"{self.title}: {self.done}{of_total} {self.unit}s, {rate:.1f} {self.unit}s/s{left}{note}",
             done=self.done,
             total=self.total,
@@ -78,11 +77,6 @@ class Progress:
             rate=round(rate, 3),
             note=self._note,
         )
-
-    def _print(self, line: str, **values: Any) -> None:
-        if self._json:
-            line = json.dumps({"time": round(time.time(), 3), "run": run_id(), "stage": self.title, **values})
-        print(line, file=sys.stderr, flush=True)
 
     def __enter__(self) -> Self:
         return self

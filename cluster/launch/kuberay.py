@@ -206,6 +206,7 @@ def _template(settings: LaunchSettings, name: str, resources: Resources, group: 
             # The head's pod talks to Kubernetes to add nodes; a node has no business there.
             automountServiceAccountToken=None if group is None else False,
             terminationGracePeriodSeconds=GRACE_S,
+            restartPolicy="Never",  # the autoscaler replaces a node by a new one; a pod is one node's
             nodeSelector=selector or None,
             tolerations=tuple(tolerations) or None,
             volumes=(

@@ -8,6 +8,7 @@ import pytest
 
 from cluster.cli import main
 from cluster.settings import PretrainSettings
+from cluster.stages import Stages
 from pipelines import meters, progress
 from pipelines.progress import Progress
 
@@ -26,6 +27,23 @@ def test_log_lines_as_objects(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
     assert (lines[0]["done"], lines[0]["total"], lines[0]["unit"], lines[0]["note"]) == (4, 10, "page", "1 quarantined")
     assert lines[1]["text"] == "hello"
     assert all(line["time"] > 0 for line in lines)
+
+
+def test_stages_as_objects(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("DOCFORMER_LOG", "json")
+    stages = Stages(["corpus", "pretrain"])
+    with stages.stage("corpus"):
+        stages.wrote("3 pages")
+    with pytest.raises(ValueError, match="no"), stages.stage("pretrain"):
+        raise ValueError("no")
+    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert [(line["stage"], line["state"]) for line in lines] == [
+        ("corpus", "started"),
+        ("corpus", "done"),
+        ("pretrain", "started"),
+        ("pretrain", "failed"),
+    ]
+    assert lines[1]["result"] == "3 pages"
 
 
 def test_plain_log_lines_stay_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
