@@ -80,7 +80,7 @@ def _clean(words: list[str]) -> tuple[list[str], NDArray[np.int64]]:
 
 
 def _is_clean(word: str) -> bool:
-    """Whether `_cleaned` would change nothing: what is printable holds no control and no white space but plain spaces."""
+    """Whether `_cleaned` would change nothing: what is printable holds no control, and white space only as spaces."""
     return word.isprintable() and " " not in word and unicodedata.is_normalized("NFC", word)
 
 
