@@ -23,7 +23,7 @@ def identify(words: Sequence[str]) -> str:
 
 @cache
 def _identifier() -> Any:
-    """Loaded once a process, 0.8 s; a rare language without a two-letter code is guessed wrong more often than right."""
+    """Loaded once a process, 0.8 s; a language without a two-letter code is guessed wrong more often than right."""
     from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
     identifier = LanguageIdentifier.from_model_file(MODEL_FILE)

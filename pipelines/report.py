@@ -102,6 +102,7 @@ def _totals(
             ("Filtered", filtered, ""),
             ("Quarantined", dropped, ""),
             ("Pages", len(rows), f"{len(rows) / taken:.1f} a document" if taken else ""),
+            ("Pages filtered", totals.get("filtered_pages", 0), ""),
             ("Words", words, f"{words / len(rows):.0f} a page" if rows else ""),
         ]
     )
@@ -166,7 +167,8 @@ def _fetch(corpus: "Corpus", page_ids: set[str]) -> Iterator[dict[str, Any]]:
 def _quarantine(rows: Sequence[Mapping[str, Any]]) -> str:
     if not rows:
         return "<p>Nothing was left out: every document and page was taken.</p>"
-    reasons = Counter(str(row["reason"]) for row in rows).most_common()
+    reasons = Counter(str(row["reason"]) for row in rows if row["stage"] != "filter").most_common()
+    filters = Counter(str(row["reason"]) for row in rows if row["stage"] == "filter").most_common()
     body = [
         (
             f'<span class="mono">{text(row["reason"])}</span>',
@@ -183,7 +185,8 @@ def _quarantine(rows: Sequence[Mapping[str, Any]]) -> str:
     head = ("Reason", "Document", "Page", "Stage", "Detail", "Seconds", "Reproduce with")
     more = f'<p class="note">First {QUARANTINE_ROWS} of {len(body):,} rows.</p>' if len(body) > QUARANTINE_ROWS else ""
     return (
-        f'<div class="columns"><div>{bars("Reason", reasons, "rows")}</div></div><br>'
+        f'<div class="columns"><div>{bars("Reason", reasons, "rows")}</div>'
+        f'<div>{bars("Filter", filters, "pages")}</div></div><br>'
         f"{table(head, body[:QUARANTINE_ROWS], numeric=(2, 5))}{more}"
     )
 

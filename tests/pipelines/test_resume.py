@@ -64,7 +64,7 @@ def test_a_killed_build_is_resumed_to_the_same_corpus(tmp_path: Path, documents:
     assert resumed.corpus_digest == whole.corpus_digest
     assert (resumed.found, resumed.taken, resumed.quarantined, resumed.pages) == (13, 12, 1, 96)
     assert verify(out) == []
-    assert sorted(path.name for path in out.iterdir()) == ["manifest.json", "pages", "quarantine"]
+    assert sorted(path.name for path in out.iterdir()) == ["index", "manifest.json", "pages", "quarantine"]
     assert not list(out.rglob("*.tmp"))
     names = shard_names(out / "pages")
     assert names == shard_names(tmp_path / "whole" / "pages")
@@ -82,7 +82,7 @@ def test_documents_may_come_and_go_before_a_resume(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("pipelines.build.write_manifest", interrupt)
+        patch.setattr("pipelines.assemble.write_manifest", interrupt)
         with pytest.raises(KeyboardInterrupt):
             build([str(documents)], out, QUICK)
     (documents / "3.pdf").unlink()
