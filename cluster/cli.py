@@ -11,11 +11,11 @@ import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from cluster.commands import ask, corpus, demo, export, pretrain, runs, submit, tokenizer
+from cluster.commands import ask, corpus, demo, export, launch, plan, pretrain, run, runs, status, submit, tokenizer
 from model.errors import ModelInputError
 from pipelines.errors import JobError, StoppedError, UsageError
 
-COMMANDS = (demo, corpus, tokenizer, pretrain, runs, export, ask, submit)
+COMMANDS = (demo, run, corpus, tokenizer, plan, pretrain, runs, export, ask, submit, launch, status)
 
 STOPPED = {"SIGINT": 130, "SIGTERM": 143}
 

@@ -1,15 +1,14 @@
 """The whole journey in miniature: documents, corpus, tokenizer, pretraining, held-out scores, report."""
 
-import json
 import platform
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from cluster.scores import Score, held_out_scores, read_metrics, score_lines
+from cluster.scores import Score, score_lines
 from cluster.stages import Stages, duration
-from pipelines.errors import JobError, StoppedError, UsageError
+from pipelines.errors import StoppedError, UsageError
 
 MARKER = ".docformer-demo"
 OWN = ("documents", "corpus", "tokenizer", "run", "report.html", "scores.json")
@@ -34,7 +33,7 @@ def run_demo(pdfs: Path | None, out: Path, recipe: Path | None = None) -> list[S
     recipe = recipe or RECIPES / ("demo.yaml" if pdfs is None else "demo-pdfs.yaml")
     clear_own_output(out, pdfs)
     titles = ["documents"] if pdfs is None else []
-    stages = Stages([*titles, "corpus", "tokenizer", "pretraining", "masked text", "report"])
+    stages = Stages([*titles, "corpus", "tokenizer", "pretraining", "report"])
     try:
         return _journey(pdfs, out, recipe, stages)
     finally:
@@ -89,10 +88,8 @@ def _journey(pdfs: Path | None, out: Path, recipe: Path, stages: Stages) -> list
         from model.tokenizer import train_tokenizer
 
         size = int(read_section(recipe, "tokenizer").get("vocab_size", 2000))
-        vocabulary = train_tokenizer(
-            (row["words"] for row in corpus.rows(["words"])), out / "tokenizer", vocab_size=size
-        )
-        stages.wrote(f"{out / 'tokenizer'}: {vocabulary} entries")
+        entries = train_tokenizer((row["words"] for row in corpus.rows(["words"])), out / "tokenizer", vocab_size=size)
+        stages.wrote(f"{out / 'tokenizer'}: {entries} entries")
 
     with stages.stage("pretraining"):
         from cluster.pretraining import pretrain
@@ -104,39 +101,20 @@ def _journey(pdfs: Path | None, out: Path, recipe: Path, stages: Stages) -> list
         ended = pretrain(pretrain_settings, resume=False)
         if ended.signal:
             raise StoppedError(ended.signal)
-        training, evaluations = read_metrics(run)
-        if not evaluations:
-            raise JobError(f"{run / 'metrics.jsonl'} has no held-out line; the run ended before its evaluation")
-        stages.wrote(f"{run}: {training[-1]['step']} steps, {training[-1]['samples']} samples")
-
-    with stages.stage("masked text"):
-        spans = _fill_masked_spans(run, corpus, pretrain_settings)
-        stages.wrote(f"{len(spans)} spans of held-out pages filled in")
+        stages.wrote(f"{run}: {ended.steps} steps, {ended.samples} samples")
 
     with stages.stage("report"):
-        from cluster.run_report import write_run_report
+        from cluster.workflow.evaluate import evaluate
 
-        manifest_settings = corpus.manifest["settings"]
-        cells = int(manifest_settings["grid_rows"]) * int(manifest_settings["grid_columns"])
-        scores = held_out_scores(evaluations, cells, vocabulary)
-        (out / "scores.json").write_text(json.dumps([score.as_dict() for score in scores], indent=2) + "\n")
-        report = write_run_report(
-            corpus,
-            out / "report.html",
-            training=training,
-            evaluations=evaluations,
-            scores=scores,
-            spans=spans,
-            run_facts=_run_facts(pretrain_settings.model_dump(), stages.seconds, pdfs, recipe),
-        )
-        stages.wrote(f"{report}, {report.stat().st_size / 1e6:.1f} MB")
+        evaluated = evaluate(run, out, _facts(stages.seconds, pdfs, recipe))
+        stages.wrote(f"{evaluated.report}, {evaluated.report.stat().st_size / 1e6:.1f} MB")
 
-    print("\n".join(["", *score_lines(scores), ""]))
-    for span in spans:
+    print("\n".join(["", *score_lines(evaluated.scores), ""]))
+    for span in evaluated.spans:
         print(f"  … {span.before[-60:]} [{span.gold}] {span.after[:40]} …")
         print(f"    model wrote: {span.predicted or '(nothing)'}")
-    print(f"\nDone in {duration(stages.total_seconds)}. Open {report} in a browser.")
-    return scores
+    print(f"\nDone in {duration(stages.total_seconds)}. Open {evaluated.report} in a browser.")
+    return evaluated.scores
 
 
 def _documents(folder: Path, wanted: Mapping[str, Any], stages: Stages) -> None:
@@ -152,35 +130,10 @@ def _documents(folder: Path, wanted: Mapping[str, Any], stages: Stages) -> None:
     stages.wrote(f"{folder}: {len(truths)} generated documents")
 
 
-def _fill_masked_spans(run: Path, corpus: Any, settings: Any) -> list[Any]:
-    """Fill one masked span on each of three held-out pages, with the model that the run exported."""
-    from transformers.utils.logging import disable_progress_bar
-
-    from cluster.assemble import assemble
-    from cluster.filled_spans import fill_spans
-    from cluster.held_out import is_held_out
-    from model.docformer import DocFormerV2ForConditionalGeneration
-    from model.sample import SampleBuilder
-    from model.tokenizer import WordTokenizer, load_tokenizer
-
-    disable_progress_bar()
-    model = DocFormerV2ForConditionalGeneration.from_pretrained(run / "model")
-    tokenizer = load_tokenizer(settings.tokenizer)
-    picture = (model.config.image_height, model.config.image_width)
-    builder = SampleBuilder(WordTokenizer(tokenizer), settings.objectives, picture)
-    bound = assemble(settings).store.index.held_out_bound
-    held_out = (row for row in corpus.rows() if is_held_out(row["doc_id"], bound))
-    return fill_spans(model, tokenizer, builder, held_out, seed=settings.seed)
-
-
-def _run_facts(
-    settings: Mapping[str, Any], seconds: Mapping[str, float], pdfs: Path | None, recipe: Path
-) -> list[tuple[str, object]]:
-    shown = ("preset", "workers", "zero", "global_batch_pages", "learning_rate", "seed")
+def _facts(seconds: Mapping[str, float], pdfs: Path | None, recipe: Path) -> list[tuple[str, object]]:
     return [
         ("Documents", str(pdfs) if pdfs else "generated by the project"),
         ("Recipe", recipe.name),
-        *((name.replace("_", " ").capitalize(), settings[name]) for name in shown if name in settings),
         *((f"Time, {name}", duration(spent)) for name, spent in seconds.items()),
         ("Machine", f"{platform.machine()}, {platform.system()}, Python {platform.python_version()}"),
     ]

@@ -1,0 +1,55 @@
+"""`docformer plan`: memory, hours, dollars and disk before anything is booked."""
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from cluster.commands.command import add_command, add_config, add_json
+from cluster.options import add_flags, load_settings, read_section
+from cluster.planning.settings import PlanSettings
+
+
+def register(commands: Any) -> None:
+    """Add the `plan` command."""
+    plan = add_command(
+        commands,
+        "plan",
+        run,
+        "Memory of a GPU, hours, dollars, pages/s and disk of a configuration before anything is booked.",
+        "docformer plan --config cluster/recipes/base.yaml --device h200 --pages 64000000",
+    )
+    plan.add_argument(
+        "--measure", action="store_true", help="measure preset tiny and the model's operators on this machine first"
+    )
+    add_config(plan)
+    add_json(plan)
+    add_flags(plan, PlanSettings)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the plan."""
+    from cluster.planning.plan import Planner
+    from cluster.planning.render import as_dict, as_text
+    from cluster.settings import PretrainSettings
+
+    written = read_section(args.config, "pretrain") if args.config else {}
+    # What says where a run reads and writes is not needed to plan it.
+    unnamed = {name: name for name in ("corpus", "tokenizer", "out") if name not in written}
+    settings = load_settings(PretrainSettings, "pretrain", args.config, unnamed)
+    plan = load_settings(PlanSettings, "plan", args.config, vars(args))
+    planner = Planner(settings, plan, plan.pages or _pages(settings.corpus), settings.max_workers, args.measure)
+    found = as_dict(planner)
+    print(json.dumps(found, indent=2) if args.json else as_text(found))
+    return 0
+
+
+def _pages(corpora: tuple[str, ...]) -> int:
+    """Pages of the corpora that are there, else as many as the paper pretrains on."""
+    from cluster.mixture import WeightedCorpus
+    from cluster.planning.plan import PAPER_PAGES
+    from pipelines.corpus import MANIFEST, Corpus
+
+    folders = [Path(WeightedCorpus.parse(text).path) for text in corpora]
+    there = [folder for folder in folders if (folder / MANIFEST).is_file()]
+    return sum(int(Corpus.open(folder).manifest["totals"]["pages"]) for folder in there) if there else PAPER_PAGES

@@ -1,0 +1,269 @@
+"""A plan: memory of a worker, hours, dollars and disk of a configuration, and what limits it."""
+
+import math
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Any
+
+import torch
+
+from cluster.planning.devices import ASSUMED_MFU, DEVICES, GB
+from cluster.planning.memory import Memory, memory
+from cluster.planning.settings import PlanSettings
+from cluster.planning.simulation import BuildModel, TrainingModel, simulate_build, simulate_training
+from cluster.planning.steps import DTYPES, Calibration, StepTime, assumed, calibrate, measured
+from cluster.planning.trace import Shape, Trace, trace, trace_pages
+from cluster.settings import PretrainSettings
+from model.config import PRESETS, DocFormerV2Config
+from pipelines.errors import UsageError
+
+PAPER_PAGES = 64_000_000
+STAGES = (0, 1, 2, 3)
+NODES = (1, 4, 16, 64, 256, 1000)
+# Samples that one core of the feed makes in a second (tests/benchmarks/samples.py).
+FEED_SAMPLES_A_CORE = 400.0
+# A CUDA context and the libraries' own allocations.
+GPU_PROCESS_BYTES = 1.5 * GB
+# One Ray Data task through the driver.
+DRIVER_S = 0.003
+JOB_PAGES = 256
+SECONDS_A_MONTH = 30 * 24 * 3600
+
+
+@dataclass(frozen=True)
+class TrainingPlan:
+    """Training with the configuration's workers.
+
+    Attributes:
+        workers, micro_batches: workers, and micro-batches of each in a step.
+        step_s, hours: of a step, of the run.
+        epochs: passes over the corpus.
+        pages_a_second: that the feed must give, all workers together.
+        dollars: on demand.
+        limit: what takes most of a step.
+    """
+
+    workers: int
+    micro_batches: int
+    step_s: float
+    hours: float
+    epochs: float
+    tokens: float
+    pages_a_second: float
+    dollars: float
+    limit: str
+
+
+class Planner:
+    """Plans one configuration.
+
+    Args:
+        run: settings of the pretraining run.
+        plan: what is assumed.
+        pages: of the corpus.
+        workers: of the run, at most.
+        measure: measure preset `tiny` and the operators of the model on this machine, and plan for machines like it.
+
+    Raises:
+        UsageError: a CPU is planned for without measuring: nobody states its peak.
+    """
+
+    def __init__(self, run: PretrainSettings, plan: PlanSettings, pages: int, workers: int, measure: bool) -> None:
+        self.run, self.plan, self.pages, self.workers = run, plan, pages, workers
+        self.measured = measure
+        self.on_cpu = plan.device == "cpu"
+        if self.on_cpu and not measure:
+            raise UsageError("plan.device is cpu: a CPU's speed must be measured; add --measure")
+        bf16 = run.precision == "bf16" or (run.precision == "auto" and not self.on_cpu)
+        self.precision = "bf16" if bf16 else "fp32"
+        self.config = _config(run)
+        targets = run.objectives
+        text = plan.text_tokens or targets.max_text_tokens
+        self.micro_batch = min(_micro_batch(run), math.ceil(run.global_batch_pages / workers))
+        self.shape = Shape(self.micro_batch, text, targets.max_target_tokens, targets.line_pairs)
+        self.trace = self._trace(self.config, self.shape)
+        self.calibration: Calibration | None = None
+        if measure:
+            here = torch.device("cpu" if self.on_cpu else "cuda")
+            if not self.on_cpu and not torch.cuda.is_available():
+                raise UsageError(f"--measure: there is no {plan.device} here; measure there, or leave it out")
+            self.calibration, _ = calibrate(
+                here, self.precision, run.zero, lambda model: memory(model, run.zero, 1, self.precision).total
+            )
+            whole = trace(self.config, self.shape, DTYPES[self.precision], run.activation_checkpointing)
+            self.step_time = measured(whole, here, self.calibration)
+        else:
+            self.step_time = self._assumed(workers)
+
+    def memory(self, preset: str | None = None, zero: int | None = None) -> Memory:
+        """Memory of one worker, for the configuration's own model or another preset."""
+        model = self.trace if preset is None else self._preset(preset)
+        process = self.calibration.process_bytes if self.calibration else GPU_PROCESS_BYTES
+        stage = self.run.zero if zero is None else zero
+        return memory(model, stage, self.workers, self.precision, self.run.offload == "cpu", process)
+
+    @lru_cache  # noqa: B019 - a planner lives as long as its command
+    def _preset(self, preset: str) -> Trace:
+        return self._trace(DocFormerV2Config.preset(preset), self.shape)
+
+    def _trace(self, config: DocFormerV2Config, shape: Shape) -> Trace:
+        dtype = DTYPES[self.precision]
+        model = trace_pages(config, shape, dtype, self.run.activation_checkpointing)
+        if self.on_cpu:
+            return model
+        # Traced with the CPU's attention, which keeps its weights; a GPU's fused one keeps none, and needs one layer's
+        # scores for the gradient of the position bias.
+        source, target = shape.text + config.visual_tokens, shape.targets
+        a_layer = shape.pages * config.num_heads * dtype.itemsize
+        decoder_layers = config.num_decoder_layers or config.num_layers
+        kept = a_layer * (config.num_layers * source**2 + decoder_layers * target * (target + source))
+        if self.run.activation_checkpointing:
+            kept = a_layer * source**2
+        return replace(model, activation_bytes=max(0, model.activation_bytes - kept) + a_layer * source**2)
+
+    def _assumed(self, workers: int) -> StepTime:
+        plan, device = self.plan, DEVICES[self.plan.device]
+        link = device.link_bytes
+        if workers > plan.devices_a_node:
+            link = min(link, plan.node_link_gbit / 8 * 1e9 / plan.devices_a_node)
+        mfu = plan.mfu or ASSUMED_MFU[self.run.preset]
+        return assumed(self.config, self.shape, device, mfu, self.trace.parameters, link, workers)
+
+    def training(self) -> TrainingPlan:
+        """Time, volume and price of the run."""
+        run = self.run
+        micro_batches = math.ceil(run.global_batch_pages / (self.workers * self.micro_batch))
+        parts = {
+            "arithmetic of the model": micro_batches * self.step_time.micro_batch,
+            "the optimizer's update": self.step_time.update / (self.workers if run.zero else 1),
+            "exchange between workers": self.step_time.exchange,
+        }
+        step = sum(parts.values())
+        hours = step * run.steps / 3600
+        samples = run.steps * run.global_batch_pages
+        return TrainingPlan(
+            workers=self.workers,
+            micro_batches=micro_batches,
+            step_s=step,
+            hours=hours,
+            epochs=samples / self.pages,
+            tokens=float(samples) * (self.shape.text + self.config.visual_tokens + self.shape.targets),
+            pages_a_second=run.global_batch_pages / step,
+            dollars=hours * self.workers * self.price(spot=False),
+            limit=max(parts, key=lambda name: parts[name]),
+        )
+
+    def price(self, spot: bool) -> float:
+        """Dollars of one worker's device for an hour."""
+        plan = self.plan
+        if self.on_cpu:
+            return plan.dollars_per_device_hour
+        device = DEVICES[plan.device]
+        if spot:
+            return plan.spot_dollars_per_device_hour or device.spot_dollars
+        return plan.dollars_per_device_hour or device.dollars
+
+    def elastic(self, seed: int = 0) -> list[dict[str, Any]]:
+        """The run on 1 to 1,000 spot nodes, simulated; nodes that the global batch cannot keep busy are left out."""
+        run, plan, rows = self.run, self.plan, []
+        a_node = 1 if self.on_cpu else plan.devices_a_node
+        for nodes in NODES:
+            if nodes * a_node > run.global_batch_pages:
+                break
+            page = self.step_time.micro_batch / self.micro_batch
+            model = TrainingModel(
+                steps=run.steps,
+                node_step_s=page * run.global_batch_pages / a_node,
+                fixed_step_s=self.step_time.exchange + self.step_time.update / (nodes * a_node if run.zero else 1),
+                checkpoint_every=run.checkpoint_every,
+                checkpoint_s=0.2 * 12 * self.trace.parameters / GB,
+                start_s=60.0,
+                restart_s=plan.restart_s,
+                min_nodes=1,
+                preemptions_an_hour=plan.preemptions_per_node_hour,
+                return_s=plan.node_return_s,
+                notice_s=30.0,
+            )
+            spot = simulate_training(model, nodes, seed)
+            steady = simulate_training(replace(model, preemptions_an_hour=0.0), nodes, seed)
+            rows.append(
+                {
+                    "nodes": nodes,
+                    "hours": spot.seconds / 3600,
+                    "hours_undisturbed": steady.seconds / 3600,
+                    "nodes_lost": spot.losses,
+                    "dollars_spot": spot.node_seconds / 3600 * a_node * self.price(spot=True),
+                    "dollars_on_demand": steady.node_seconds / 3600 * a_node * self.price(spot=False),
+                }
+            )
+        return rows
+
+    def build(self) -> list[dict[str, Any]]:
+        """The corpus build on 1 to 1,000 nodes, simulated."""
+        plan, rows = self.plan, []
+        a_page = (1 - plan.ocr_share) / plan.text_pages_per_core_second + plan.ocr_share * plan.ocr_seconds_per_page
+        jobs = [JOB_PAGES * a_page] * math.ceil(self.pages / JOB_PAGES)
+        for nodes in sorted({*NODES, plan.reading_nodes}):
+            model = BuildModel(plan.cores_a_reading_node, 30.0, 0.1, DRIVER_S, 30.0)
+            hours = simulate_build(jobs, nodes, model) / 3600
+            cores = nodes * plan.cores_a_reading_node
+            busy = sum(jobs) / 3600 / cores / hours
+            rows.append(
+                {
+                    "nodes": nodes,
+                    "hours": hours,
+                    "pages_a_second": self.pages / hours / 3600,
+                    "cores_busy": busy,
+                    "dollars": hours * cores * plan.dollars_per_core_hour,
+                }
+            )
+        return rows
+
+    def volumes(self) -> dict[str, float]:
+        """Bytes on disk, and what the store costs in a month."""
+        corpus = self.pages * self.plan.bytes_per_page
+        checkpoint = 12.0 * self.trace.parameters
+        kept = checkpoint * (self.run.keep_checkpoints + 1)  # one more while the newest is being written
+        dollars = (corpus + kept) / 1e12 * self.plan.dollars_per_tb_month
+        return {"corpus": corpus, "checkpoint": checkpoint, "checkpoints_kept": kept, "dollars_a_month": dollars}
+
+    def device_bytes(self) -> float:
+        """Memory of the device that one worker has."""
+        import psutil
+
+        return float(psutil.virtual_memory().total) if self.on_cpu else DEVICES[self.plan.device].memory_bytes
+
+    def matrix(self) -> dict[str, dict[int, float]]:
+        """Bytes of one worker for each preset and ZeRO stage, other settings as they are."""
+        return {preset: {zero: self.memory(preset, zero).total for zero in STAGES} for preset in PRESETS}
+
+    def limits(self) -> list[str]:
+        """Sentences about what limits, the worst first."""
+        found, training = [], self.training()
+        used, has = self.memory().total, self.device_bytes()
+        if used > 0.92 * has:
+            found.append(
+                f"memory: a worker needs {used / GB:.1f} of {has / GB:.0f} GB; lower micro_batch_pages (now "
+                f"{self.micro_batch}), raise zero (now {self.run.zero}) or set activation_checkpointing"
+            )
+        found.append(f"a step's time: {training.limit}")
+        cores = training.pages_a_second / FEED_SAMPLES_A_CORE
+        found.append(
+            f"the feed: {training.pages_a_second:.0f} pages/s, about {max(1, math.ceil(cores))} cores "
+            f"of feed_processes over all workers"
+        )
+        build = next(row for row in self.build() if row["nodes"] == self.plan.reading_nodes)
+        if build["hours"] > training.hours:
+            found.append(
+                f"the corpus takes longer than training ({build['hours']:.1f} h on {build['nodes']} nodes, "
+                f"{training.hours:.1f} h): more reading nodes, or fewer pages by OCR (now {self.plan.ocr_share:.0%})"
+            )
+        return found
+
+
+def _config(run: PretrainSettings) -> DocFormerV2Config:
+    return DocFormerV2Config.preset(run.preset, **run.model)
+
+
+def _micro_batch(run: PretrainSettings) -> int:
+    return run.micro_batch_pages if isinstance(run.micro_batch_pages, int) else 8

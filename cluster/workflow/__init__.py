@@ -1,0 +1,1 @@
+"""One configuration as a chain of stages: corpus, tokenizer, pretraining, evaluation, export."""

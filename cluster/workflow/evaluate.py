@@ -1,0 +1,86 @@
+"""What a finished run is worth: its held-out scores, spans that it filled in, and a report to look at."""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cluster.run_folder import RunFolder, settings_of
+from cluster.run_report import FilledSpan, write_run_report
+from cluster.scores import Score, held_out_scores, read_metrics
+from cluster.settings import PretrainSettings
+from pipelines.corpus import Corpus
+from pipelines.errors import JobError
+from pipelines.shards import write_text
+
+SCORES, REPORT = "scores.json", "report.html"
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """Held-out scores with their baselines, filled spans, and where the report is."""
+
+    scores: list[Score]
+    spans: list[FilledSpan]
+    report: Path
+
+
+def evaluate(run: Path, out: Path, facts: Iterable[tuple[str, object]] = ()) -> Evaluated:
+    """Write `scores.json` and `report.html` of a finished run to the folder `out`.
+
+    Args:
+        run: folder of a run that has its model.
+        out: where to; made where absent.
+        facts: further lines about the run for the report.
+
+    Raises:
+        UsageError: there is no run, or its corpus is gone.
+        JobError: the run has no held-out line.
+    """
+    settings = settings_of(RunFolder(run))
+    corpus = Corpus.open(settings.corpora[0].path)
+    training, evaluations = read_metrics(run)
+    if not evaluations:
+        raise JobError(f"{run / 'metrics.jsonl'} has no held-out line; the run ended before its evaluation")
+    spans, vocabulary = _fill_masked_spans(run, corpus, settings)
+    grid = corpus.manifest["settings"]
+    scores = held_out_scores(evaluations, int(grid["grid_rows"]) * int(grid["grid_columns"]), vocabulary)
+    out.mkdir(parents=True, exist_ok=True)
+    write_text(out / SCORES, json.dumps([score.as_dict() for score in scores], indent=2) + "\n")
+    report = write_run_report(
+        corpus,
+        out / REPORT,
+        training=training,
+        evaluations=evaluations,
+        scores=scores,
+        spans=spans,
+        run_facts=[*_settings_facts(settings), *facts],
+    )
+    return Evaluated(scores, spans, report)
+
+
+def _fill_masked_spans(run: Path, corpus: Corpus, settings: PretrainSettings) -> tuple[list[FilledSpan], int]:
+    """One masked span on each of three held-out pages, filled in by the exported model; entries of its tokenizer."""
+    from transformers.utils.logging import disable_progress_bar
+
+    from cluster.assemble import assemble
+    from cluster.filled_spans import fill_spans
+    from cluster.held_out import is_held_out
+    from model.docformer import DocFormerV2ForConditionalGeneration
+    from model.sample import SampleBuilder
+    from model.tokenizer import WordTokenizer, load_tokenizer
+
+    disable_progress_bar()
+    model = DocFormerV2ForConditionalGeneration.from_pretrained(run / "model")
+    tokenizer = load_tokenizer(run / "model")
+    picture = (model.config.image_height, model.config.image_width)
+    builder = SampleBuilder(WordTokenizer(tokenizer), settings.objectives, picture)
+    bound = assemble(settings).store.index.held_out_bound
+    held_out = (row for row in corpus.rows() if is_held_out(row["doc_id"], bound))
+    return fill_spans(model, tokenizer, builder, held_out, seed=settings.seed), len(tokenizer)
+
+
+def _settings_facts(settings: PretrainSettings) -> Sequence[tuple[str, Any]]:
+    shown = ("preset", "workers", "zero", "global_batch_pages", "learning_rate", "seed")
+    return [(name.replace("_", " ").capitalize(), getattr(settings, name)) for name in shown]

@@ -1,0 +1,203 @@
+"""The stages of a workflow: what each is made from, what it writes, and how it is made, also after a kill."""
+
+import shutil
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from cluster.options import load_settings, read_section
+from cluster.workflow.state import digest_of_output
+from pipelines.errors import JobError, StoppedError, UsageError
+
+
+class Stage(Protocol):
+    """One stage; `inputs` are JSON values that change whenever its output would."""
+
+    @property
+    def name(self) -> str:
+        """What people call it."""
+        ...
+
+    @property
+    def output(self) -> Path:
+        """The file or folder that it writes."""
+        ...
+
+    def inputs(self) -> Mapping[str, Any]:
+        """What it is made from; the stages before it are complete by now."""
+        ...
+
+    def make(self, anew: bool) -> str:
+        """Make the output, going on with what an interrupted start left unless `anew`; returns a line about it."""
+        ...
+
+
+@dataclass(frozen=True)
+class CorpusStage:
+    """Sources to a corpus; a corpus that is there is brought up to date, and only what changed is read."""
+
+    config: Path
+    output: Path
+    name: str = "corpus"
+
+    def _sources(self) -> list[str]:
+        sources = read_section(self.config, "corpus").get("sources", [])
+        if not sources:
+            raise UsageError(f"{self.config}: corpus.sources is empty; name folders, globs or archives of documents")
+        return [str(source) for source in ([sources] if isinstance(sources, str) else sources)]
+
+    def _settings(self) -> Any:
+        from pipelines.settings import CorpusSettings
+
+        return load_settings(CorpusSettings, "corpus", self.config, {}, besides=frozenset({"sources", "out"}))
+
+    def inputs(self) -> Mapping[str, Any]:
+        """The settings and the files that the sources hold now."""
+        from pipelines.listing import list_files
+        from pipelines.survey import stamp
+
+        settings = self._settings()
+        files = sorted(str(stamp(file)) for file in list_files(self._sources(), settings))
+        return {"settings": settings.model_dump(mode="json"), "sources": self._sources(), "files": files}
+
+    def make(self, anew: bool) -> str:
+        """Build, resume or update."""
+        from pipelines.build import build
+        from pipelines.corpus import MANIFEST
+        from pipelines.output import BUILD, read_marker
+        from pipelines.update import update
+
+        settings, sources = self._settings(), self._sources()
+        unfinished = bool(read_marker(self.output, BUILD))
+        if (self.output / MANIFEST).is_file() and not unfinished and not anew:
+            summary = update(self.output, sources, settings)
+        else:
+            summary = build(sources, self.output, settings, resume=unfinished and not anew, overwrite=anew)
+        return f"{summary.found} documents, {summary.taken} taken, {summary.pages} pages"
+
+
+@dataclass(frozen=True)
+class TokenizerStage:
+    """A vocabulary from the corpus."""
+
+    config: Path
+    corpus: Path
+    output: Path
+    name: str = "tokenizer"
+
+    def inputs(self) -> Mapping[str, Any]:
+        """The corpus and the size."""
+        return {"corpus": digest_of_output(self.corpus), "vocab_size": self._size()}
+
+    def _size(self) -> int:
+        size = read_section(self.config, "tokenizer").get("vocab_size", 32_000)
+        if not isinstance(size, int) or size < 1:
+            raise UsageError(f"{self.config}: tokenizer.vocab_size = {size!r} is no number of pieces; 32000 is T5's")
+        return size
+
+    def make(self, anew: bool) -> str:
+        """Train; the folder appears whole."""
+        from model.tokenizer import train_tokenizer
+        from pipelines.corpus import Corpus
+
+        beside = self.output.with_name(f".{self.output.name}.new")
+        shutil.rmtree(beside, ignore_errors=True)
+        pages = (row["words"] for row in Corpus.open(self.corpus).rows(["words"]))
+        entries = train_tokenizer(pages, beside, vocab_size=self._size())
+        shutil.rmtree(self.output, ignore_errors=True)
+        beside.rename(self.output)
+        return f"{entries} entries"
+
+
+@dataclass(frozen=True)
+class PretrainStage:
+    """A run; a run that is there is gone on with, and refused where it was started otherwise."""
+
+    config: Path
+    corpus: Path
+    tokenizer: Path | None
+    output: Path
+    name: str = "pretrain"
+
+    def _settings(self) -> Any:
+        from cluster.settings import PretrainSettings
+
+        places = {"corpus": str(self.corpus), "out": str(self.output)}
+        if self.tokenizer is not None:
+            places["tokenizer"] = str(self.tokenizer)
+        return load_settings(PretrainSettings, "pretrain", self.config, places)
+
+    def inputs(self) -> Mapping[str, Any]:
+        """The settings, corpus and vocabulary."""
+        tokenizer = digest_of_output(self.tokenizer) if self.tokenizer else None
+        settings = self._settings().model_dump(mode="json")
+        return {"settings": settings, "corpus": digest_of_output(self.corpus), "tokenizer": tokenizer}
+
+    def make(self, anew: bool) -> str:
+        """Start, or go on."""
+        from cluster.pretraining import pretrain
+
+        if anew and self.output.exists():
+            _set_aside(self.output)
+        summary = pretrain(self._settings(), resume=(self.output / "config.yaml").is_file())
+        if summary.signal:
+            raise StoppedError(summary.signal)
+        return f"{summary.steps} steps, {summary.samples} samples"
+
+
+@dataclass(frozen=True)
+class EvaluateStage:
+    """Held-out scores and a report of the run."""
+
+    run: Path
+    output: Path
+    name: str = "evaluate"
+
+    def inputs(self) -> Mapping[str, Any]:
+        """The run's model."""
+        return {"model": digest_of_output(self.run)}
+
+    def make(self, anew: bool) -> str:
+        """Write scores.json and report.html."""
+        from cluster.scores import score_lines
+        from cluster.workflow.evaluate import evaluate
+
+        evaluated = evaluate(self.run, self.output)
+        print("\n".join(score_lines(evaluated.scores)), file=sys.stderr)
+        return f"{evaluated.report}"
+
+
+@dataclass(frozen=True)
+class ExportStage:
+    """The model as a folder that `from_pretrained` loads."""
+
+    run: Path
+    output: Path
+    name: str = "export"
+
+    def inputs(self) -> Mapping[str, Any]:
+        """The run's model."""
+        return {"model": digest_of_output(self.run)}
+
+    def make(self, anew: bool) -> str:
+        """Write config.json, model.safetensors and the tokenizer; the folder appears whole."""
+        from cluster.checkpoint import newest_good
+        from cluster.export import export_checkpoint
+        from cluster.run_folder import RunFolder
+
+        run = RunFolder(self.run)
+        checkpoint, _ = newest_good(run.checkpoints)
+        if checkpoint is None:
+            raise JobError(f"{self.run}: holds no complete checkpoint; start again with --from pretrain")
+        export_checkpoint(checkpoint, run.tokenizer, self.output)
+        return f"step {checkpoint.step}"
+
+
+def _set_aside(run: Path) -> None:
+    """Rename a run out of the way: hours of training are not deleted because a word was typed."""
+    number = 1
+    while (aside := run.with_name(f"{run.name}.{number}")).exists():
+        number += 1
+    run.rename(aside)

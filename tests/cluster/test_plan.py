@@ -1,0 +1,120 @@
+"""Plans: memory and volume against what a small run holds, advice, and what the command prints."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from cluster.cli import main
+from cluster.planning.devices import DEVICES
+from cluster.planning.memory import memory
+from cluster.planning.probe import ProbeRequest, probe
+from cluster.planning.replay import replay
+from cluster.planning.trace import Shape, trace
+from model.config import DocFormerV2Config
+from model.docformer import DocFormerV2ForConditionalGeneration
+
+TINY = DocFormerV2Config.preset("tiny")
+SHAPE = Shape(pages=2, text=96, targets=32, pairs=16)
+
+
+def test_a_trace_counts_the_parameters_and_grows_with_the_batch() -> None:
+    two, eight = trace(TINY, SHAPE, torch.float32), trace(TINY, Shape(8, 96, 32, 16), torch.float32)
+    real = sum(p.numel() for p in DocFormerV2ForConditionalGeneration(TINY).parameters())
+    assert two.parameters == eight.parameters == real
+    assert 2 < eight.activation_bytes / two.activation_bytes < 4.1
+    products = sum(count for op, count in two.operators.items() if "mm" in str(op.function))
+    assert products > 6 * (TINY.num_layers + 2 * (TINY.num_decoder_layers or 0))
+
+
+def test_bf16_activations_are_about_half() -> None:
+    full, half = (trace(TINY, SHAPE, dtype).activation_bytes for dtype in (torch.float32, torch.bfloat16))
+    assert 0.4 < half / full < 0.75
+
+
+def test_checkpointing_holds_less() -> None:
+    plain, less = (trace(TINY, Shape(8, 128, 32, 16), torch.float32, on).activation_bytes for on in (False, True))
+    assert less < 0.8 * plain
+
+
+def test_replayed_operators_take_time() -> None:
+    assert replay(trace(TINY, SHAPE, torch.float32), torch.device("cpu"), repeats=1) > 1e-4
+
+
+def test_zero_spreads_what_it_says() -> None:
+    model = trace(TINY, SHAPE, torch.float32)
+    one = [memory(model, zero, 1, "bf16") for zero in range(4)]
+    eight = [memory(model, zero, 8, "bf16") for zero in range(4)]
+    assert one[0] == one[1]  # stage 0 is run as stage 1 in bf16
+    assert eight[1].optimizer == pytest.approx(one[1].optimizer / 8)
+    assert eight[1].weights == one[1].weights
+    assert eight[3].weights < one[3].weights
+    assert memory(model, 1, 1, "bf16", offload=True).optimizer == 0
+    assert memory(model, 0, 8, "fp32").optimizer == 8 * model.parameters
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("zero", [0, 1, 2, 3])
+def test_predicted_memory_of_small_from_tiny_alone(zero: int) -> None:
+    shape = {"pages": 2, "text": 512, "targets": 128, "pairs": 64}
+
+    def seen(config: DocFormerV2Config) -> tuple[float, float]:
+        request = ProbeRequest(config.to_dict(), shape, zero, "fp32", activation_checkpointing=False, rounds=1)
+        model = trace(config, Shape(**shape), torch.float32)
+        return probe(request).peak_bytes, memory(model, zero, 1, "fp32").total
+
+    tiny, small = seen(TINY), seen(DocFormerV2Config.preset("small"))
+    assert small[1] + tiny[0] - tiny[1] == pytest.approx(small[0], rel=0.15)
+
+
+def plan(capsys: pytest.CaptureFixture[str], *arguments: Any) -> dict[str, Any]:
+    assert main(["plan", *map(str, arguments), "--json"]) == 0
+    found: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return found
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    file = tmp_path / "run.yaml"
+    file.write_text(
+        "pretrain:\n  preset: tiny\n  steps: 2000\n  workers: 8\n  global_batch_pages: 256\n  micro_batch_pages: 8\n"
+        "  objectives: {max_text_tokens: 96, max_target_tokens: 32}\n"
+    )
+    return file
+
+
+def test_more_steps_cost_in_proportion(capsys: pytest.CaptureFixture[str], config: Path) -> None:
+    once = plan(capsys, "--config", config, "--pages", 100_000)
+    config.write_text(config.read_text().replace("2000", "4000"))
+    twice = plan(capsys, "--config", config, "--pages", 200_000)
+    assert twice["training"]["hours"] == pytest.approx(2 * once["training"]["hours"])
+    assert twice["training"]["dollars"] == pytest.approx(2 * once["training"]["dollars"])
+    assert twice["training"]["epochs"] == pytest.approx(once["training"]["epochs"])
+    assert twice["volumes"]["corpus"] == pytest.approx(2 * once["volumes"]["corpus"])
+    assert once["training"]["micro_batches"] == 4
+    assert once["training"]["pages_a_second"] == pytest.approx(256 / once["training"]["step_s"])
+    price = DEVICES["h200"].dollars * 8
+    assert once["training"]["dollars"] == pytest.approx(price * once["training"]["hours"])
+    assert set(once["memory_by_preset_and_stage"]) == {"tiny", "small", "base", "large"}
+
+
+def test_what_does_not_fit_is_said_with_a_remedy(capsys: pytest.CaptureFixture[str], config: Path) -> None:
+    config.write_text(config.read_text().replace("preset: tiny", "preset: large").replace("pages: 8", "pages: 4096"))
+    config.write_text(config.read_text().replace("global_batch_pages: 256", "global_batch_pages: 32768"))
+    limits = plan(capsys, "--config", config, "--device", "l4")["limits"]
+    assert limits[0].startswith("memory: a worker needs")
+    assert "micro_batch_pages" in limits[0]
+
+
+def test_text_is_for_people(capsys: pytest.CaptureFixture[str], config: Path) -> None:
+    assert main(["plan", "--config", str(config)]) == 0
+    text = capsys.readouterr().out
+    for part in ("memory of a worker", "simulated", "what limits", "pages/s", "a month", "assumed, not measured"):
+        assert part in text
+
+
+def test_a_cpu_must_be_measured(capsys: pytest.CaptureFixture[str], config: Path) -> None:
+    assert main(["plan", "--config", str(config), "--device", "cpu"]) == 2
+    assert "--measure" in capsys.readouterr().err

@@ -1,0 +1,82 @@
+"""Simulations against what can be said without them."""
+
+import pytest
+
+from cluster.planning.simulation import BuildModel, TrainingModel, simulate_build, simulate_training
+
+BUILD = BuildModel(workers_a_node=2, start_s=5, job_overhead_s=0, driver_s=0, finish_s=1)
+TRAINING = TrainingModel(
+    steps=1000,
+    node_step_s=8.0,
+    fixed_step_s=0.0,
+    checkpoint_every=100,
+    checkpoint_s=0.0,
+    start_s=60,
+    restart_s=30,
+    min_nodes=1,
+    preemptions_an_hour=0,
+    return_s=600,
+    notice_s=0,
+)
+
+
+def changed(**values: float) -> TrainingModel:
+    return TrainingModel(**{**vars(TRAINING), **values})
+
+
+def test_a_build_on_one_worker_is_the_sum_of_its_jobs() -> None:
+    one = BuildModel(1, 5, 0.5, 0.0, 1)
+    assert simulate_build([1, 2, 3], 1, one) == 5 + 6 + 3 * 0.5 + 1
+
+
+def test_a_build_is_between_its_longest_job_and_its_fair_share() -> None:
+    jobs = [3.0, 1.0, 4.0, 1.0, 5.0, 9.0, 2.0, 6.0] * 50
+    for nodes in (1, 4, 16):
+        seconds = simulate_build(jobs, nodes, BUILD) - 6
+        fair = sum(jobs) / (2 * nodes)
+        assert fair <= seconds <= fair + max(jobs)
+
+
+def test_the_driver_limits_a_build_on_a_thousand_nodes() -> None:
+    busy = BuildModel(16, 0, 0, driver_s=0.01, finish_s=0)
+    jobs = [1.0] * 20_000
+    assert simulate_build(jobs, 1000, busy) == pytest.approx(20_000 * 0.01 + 1, rel=0.01)
+
+
+def test_training_on_nodes_that_stay_takes_its_steps_and_its_start() -> None:
+    for nodes in (1, 4, 1000):
+        outcome = simulate_training(TRAINING, nodes)
+        assert outcome.seconds == pytest.approx(60 + 1000 * 8 / nodes)
+        assert outcome.node_seconds == pytest.approx(nodes * outcome.seconds)
+        assert outcome.losses == 0
+
+
+def test_preemption_costs_time_and_a_notice_saves_work() -> None:
+    often = changed(preemptions_an_hour=2.0)
+    runs = [simulate_training(often, 8, seed) for seed in range(40)]
+    noticed = [simulate_training(changed(preemptions_an_hour=2.0, notice_s=30), 8, seed) for seed in range(40)]
+    assert all(run.seconds > simulate_training(TRAINING, 8).seconds for run in runs if run.losses)
+    assert sum(run.losses for run in runs) > 40
+    assert all(run.repeated_steps == 0 for run in noticed)
+    assert sum(run.repeated_steps for run in runs) > 0
+    assert sum(run.seconds for run in noticed) < sum(run.seconds for run in runs)
+
+
+def test_losses_come_as_often_as_said() -> None:
+    # 20 nodes that are replaced at once lose a fifth of 20 an hour, whatever the seed.
+    long = changed(steps=1_000_000, node_step_s=2.0, preemptions_an_hour=0.2, return_s=1e-3, restart_s=0.0)
+    outcome = simulate_training(long, 20, seed=1)
+    assert outcome.losses == pytest.approx(20 * 0.2 * outcome.seconds / 3600, rel=0.25)
+
+
+def test_too_few_nodes_wait() -> None:
+    alone = changed(preemptions_an_hour=3.0, return_s=900)
+    outcome = simulate_training(alone, 1, seed=4)
+    assert outcome.losses > 0
+    assert outcome.seconds > 60 + 8000 + outcome.losses * 30
+    assert outcome.node_seconds < outcome.seconds
+
+
+def test_the_same_seed_gives_the_same_run() -> None:
+    often = changed(preemptions_an_hour=1.0)
+    assert simulate_training(often, 50, 7) == simulate_training(often, 50, 7)
