@@ -4,6 +4,7 @@ import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 Work = Callable[[str], dict[str, Any]]
@@ -42,7 +43,11 @@ def start_ray() -> None:
         # A cluster only where the environment names one: never another user's that happens to run on this machine.
         address = os.environ.get("RAY_ADDRESS", "local")
         local = {"include_dashboard": False} if address == "local" else {}
+        token = Path.home() / ".ray" / "auth_token"
+        known = token.exists()
         ray.init(address=address, log_to_driver=False, logging_level="ERROR", **local)
+        if not known and token.is_file():
+            token.chmod(0o600)  # Ray makes one, for all on this machine to read
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
