@@ -16,7 +16,8 @@ from PIL import Image
 from pipelines.inventory import Record, inspect
 from pipelines.isolation import PageReader, ReaderLimits
 from pipelines.listing import list_files
-from pipelines.rows import PageMaker
+from pipelines.quarantine import DropError, Reason
+from pipelines.rows import PageMaker, quarantine_row
 from pipelines.settings import CorpusSettings
 from pipelines.sources.adapters import ADAPTERS
 from pipelines.sources.provided import provided_words, split_lines
@@ -154,6 +155,9 @@ def test_pdfa_words_become_provided(tmp_path: Path) -> None:
     for name, words in (("0000002", ["own", "words"]), ("0000003", ["third", "one"])):
         (row,), _ = rows_of(found[f"pdfa-eng-train-0000.tar:{name}.pdf"], "pdfa-eng-wds")
         assert (row["text_source"], row["words"]) == ("text-layer", words), "another number of pages, or damaged"
+    drop = DropError(Reason.BROKEN)
+    command = quarantine_row(found["pdfa-eng-train-0000.tar:0000001.pdf"], 0, "open", drop, 0, "auto")["command"]
+    assert command.endswith("pdfa-eng-train-0000.tar::0000001.pdf --out again --ocr auto --adapter pdfa-eng-wds")
     (row, _), _ = rows_of(found["pdfa-eng-train-0000.tar:0000001.pdf"], "pdfa-eng-wds", provided_words=False)
     assert row["text_source"] == "text-layer"
 

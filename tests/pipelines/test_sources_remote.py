@@ -2,6 +2,8 @@
 
 import os
 import re
+import subprocess
+import sys
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -216,3 +218,22 @@ def test_manifests_and_missing_objects_on_s3(bucket: str) -> None:
     for missing in (f"{bucket}/nothing.pdf", "s3://no-such-bucket/a.pdf"):
         with pytest.raises(UsageError, match=re.escape(missing)):
             find_files([missing], LIMITS)
+
+
+@pytest.fixture
+def google(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    command = [sys.executable, "-m", "tests.pipelines.gcs_server"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        monkeypatch.setenv("STORAGE_EMULATOR_HOST", f"http://127.0.0.1:{server.stdout.readline().strip()}")
+        _place.cache_clear()
+        yield "gs://docs"
+        server.kill()
+
+
+def test_google_cloud_storage(google: str) -> None:
+    files = find_files([f"{google}/in"], LIMITS)
+    assert [(file.uri, file.member) for file in files] == [(f"{google}/in/a.pdf", ""), (f"{google}/in/b.zip", "x.pdf")]
+    assert [read_document(file, LIMITS, 1 << 30)[1] for file in files] == [b"%PDF- alone", b"%PDF- in a zip"]
+    with pytest.raises(UsageError, match="no such object"):
+        find_files([f"{google}/no.pdf"], LIMITS)
