@@ -78,7 +78,7 @@ def _read(path: Path, data: bytes, kind: str, maker: PageMaker) -> ReadDocument:
 def _read_page(maker: PageMaker, index: int, complaints: list[str]) -> Page:
     content = twice(lambda: maker.reader.read(index))
     try:
-        labelled, _, _ = maker.label(content, index)
+        labelled, content = maker.label(content, index)
     except DropError as error:
         complaints.append(f"page {index + 1} is asked by its picture alone ({error.reason}: {error.detail})")
         return Page(content.image)

@@ -1,7 +1,8 @@
 """Reading: jobs of pages to parts, in Ray's worker processes; pictures never travel between processes."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
@@ -11,14 +12,15 @@ from numpy.typing import NDArray
 
 from pipelines.facts import decided, facts_of
 from pipelines.filters.decide import describe, page_reasons
+from pipelines.ocr.pool_ray import ocr_pool
 from pipelines.parts import Part, write_part
 from pipelines.progress import Progress
 from pipelines.quarantine import DropError, FilterReason
-from pipelines.rows import PageMaker, Row, quarantine_row
+from pipelines.rows import PageMaker, Row, pool_key, quarantine_row
 from pipelines.schema import PAGES
 from pipelines.settings import CorpusSettings
 from pipelines.shards import as_table
-from pipelines.stream import on_ray
+from pipelines.stream import on_ray, start_ray
 
 KEPT_OUT = "index/keep-out.npy"
 
@@ -28,8 +30,8 @@ def run_jobs(jobs: Sequence[Mapping[str, Any]], out: Path, settings: CorpusSetti
     total = sum(pages_of(job) for job in jobs)
     left = [job for job in jobs if not Part(out, job["name"]).done]
     not_taken = 0
-    work = partial(read_job, settings.model_dump_json(), str(out))
-    with Progress("pages", total, "page") as progress:
+    with _reading_pool(settings if left else None) as actors, Progress("pages", total, "page") as progress:
+        work = partial(read_job, settings.model_dump_json(), str(out), actors)
         progress.start_at(total - sum(pages_of(job) for job in left))
         for result in on_ray([json.dumps(job) for job in left], work, settings.workers):
             not_taken += int(result["not_taken"])
@@ -37,15 +39,29 @@ def run_jobs(jobs: Sequence[Mapping[str, Any]], out: Path, settings: CorpusSetti
     return total
 
 
+@contextmanager
+def _reading_pool(settings: CorpusSettings | None) -> Iterator[int]:
+    """The number of actors that read by OCR for as long as the block lasts: an engine that is worth a GPU has some."""
+    if settings is None or settings.ocr != "doctr":
+        yield 0
+        return
+    start_ray()
+    options, key = settings.engine_options(), pool_key(settings)
+    with ocr_pool(
+        key, settings.ocr, options, settings.ocr_actors, settings.ocr_gpus, settings.ocr_batch_pages
+    ) as count:
+        yield count
+
+
 def pages_of(job: Mapping[str, Any]) -> int:
     """How many pages a job reads."""
     return sum(unit["end"] - unit["first"] for unit in job["units"])
 
 
-def read_job(settings_text: str, out: str, item: str) -> dict[str, Any]:
+def read_job(settings_text: str, out: str, actors: int, item: str) -> dict[str, Any]:
     """Read the pages of one job, filter those that are left out for what they are alone, and write the part."""
     job = json.loads(item)
-    maker = page_maker(settings_text)
+    maker = page_maker(settings_text, actors)
     settings = maker.settings
     rows: list[Row] = []
     dropped: list[Row] = []
@@ -77,9 +93,9 @@ def filter_rows(facts: Any, records: Mapping[str, Mapping[str, Any]], settings: 
 
 
 @lru_cache(maxsize=1)
-def page_maker(settings: str) -> PageMaker:
+def page_maker(settings: str, actors: int) -> PageMaker:
     """This worker process's page maker: its reading child and OCR engine serve all its tasks."""
-    return PageMaker(CorpusSettings.model_validate_json(settings))
+    return PageMaker(CorpusSettings.model_validate_json(settings), actors)
 
 
 def kept_out_runs(out: str) -> NDArray[np.uint64]:

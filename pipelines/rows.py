@@ -4,7 +4,6 @@ import hashlib
 import shlex
 import time
 from collections.abc import Mapping, Sequence
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,29 +12,38 @@ from pipelines.isolation import PageReader, twice
 from pipelines.labels import LabelledPage, label_page
 from pipelines.language import identify
 from pipelines.ocr.isolated import IsolatedEngine
+from pipelines.ocr.pool_ray import pooled
 from pipelines.page import PageContent
 from pipelines.quarantine import DropError, Reason
+from pipelines.readings import TEXT_LAYER, Engine, Reading, WordReader
 from pipelines.schema import page_id
-from pipelines.settings import CorpusSettings, versions
+from pipelines.settings import CorpusSettings
 from pipelines.sources.address import SourceFile
 from pipelines.sources.archives import read_document, read_words
 from pipelines.sources.provided import ProvidedWords
 
 Row = dict[str, Any]
-TEXT_LAYER = "text-layer"
 PROVIDED = "provided"
 
 
 class PageMaker:
-    """Turns pages into rows in one worker process; holds its reading child and, once needed, its OCR child."""
+    """Turns pages into rows in one worker process; holds its reading child and, once needed, its OCR child.
 
-    def __init__(self, settings: CorpusSettings) -> None:
+    Args:
+        settings: of the corpus.
+        actors: of the pool (`ocr_pool`) that reads in place of the OCR child, started under `pool_key`; 0: none.
+    """
+
+    def __init__(self, settings: CorpusSettings, actors: int = 0) -> None:
         self.settings = settings
         self.fingerprint = settings.fingerprint()
         self.reader = PageReader(settings.limits, settings.image_long_side, settings.jpeg_quality, settings.passwords())
-        self.engine: IsolatedEngine | None = None
+        self.engine: Engine | None = None
         if settings.ocr != TEXT_LAYER:
-            self.engine = IsolatedEngine(settings.ocr, settings.engine_options(), settings.limits.ocr_timeout_s)
+            timeout_s = settings.limits.ocr_timeout_s
+            alone = IsolatedEngine(settings.ocr, settings.engine_options(), timeout_s)
+            self.engine = pooled(pool_key(settings), actors, alone, timeout_s) if actors else alone
+        self._words = WordReader(settings, self.reader, self.engine)
 
     def rows(self, unit: Mapping[str, Any]) -> tuple[list[Row], list[Row]]:
         """Page rows and quarantine rows of a unit; every one of its pages is in exactly one of the two."""
@@ -78,11 +86,19 @@ class PageMaker:
 
     def _row(self, unit: Mapping[str, Any], page: int, given: ProvidedWords | None) -> Row:
         content = twice(lambda: self.reader.read(page))
-        labelled, text_source, version = self.label(content, page, given, unit.get("adapter", ""))
+        identity = page_id(unit["doc_id"], page)
+        if given is None:
+            reading = self._words.read(content, page, identity)
+        else:
+            size = np.array([content.width, content.height] * 2, np.float32)
+            origin = (PROVIDED, unit.get("adapter", ""))
+            reading = Reading(content, given.words, given.boxes * size, given.confidence, *origin)
+        labelled = self._labelled(reading)
+        content = reading.content
         if not labelled.words:
             raise DropError(Reason.NO_TEXT, stage="label")
         return {
-            "page_id": page_id(unit["doc_id"], page),
+            "page_id": identity,
             "doc_id": unit["doc_id"],
             "source": source_of(unit),
             "page_index": page,
@@ -97,76 +113,52 @@ class PageMaker:
             "confidence": labelled.confidence.tolist(),
             "line_ids": labelled.line_ids.tolist(),
             "grid_cells": labelled.grid_cells.tolist(),
-            "text_source": text_source,
-            "engine": version,
+            "text_source": reading.text_source,
+            "engine": reading.engine,
             "language": identify(labelled.words),
-            "quality": None,
+            "quality": reading.quality,
             "fingerprint": self.fingerprint,
         }
 
-    def label(
-        self, content: PageContent, page: int, given: ProvidedWords | None = None, adapter: str = ""
-    ) -> tuple[LabelledPage, str, str]:
+    def label(self, content: PageContent, page: int) -> tuple[LabelledPage, PageContent]:
         """The words of a page of the document that `reader` holds open, read by OCR where needed, and labelled.
 
         Args:
             content: the page as read.
             page: its number.
-            given: words that the document brings along, which then are the page's.
-            adapter: that they come from.
 
         Returns:
-            the labelled page, its `text_source` and its `engine`.
+            the labelled page, and the page itself as its reader should see it, turned where OCR found it lying.
 
         Raises:
             DropError: its text layer cannot be trusted and may not be read by OCR, or OCR failed or read poorly.
         """
+        reading = self._words.read(content, page, page_id("", page))
+        return self._labelled(reading), reading.content
+
+    def _labelled(self, reading: Reading) -> LabelledPage:
         settings = self.settings
-        if given is not None:
-            size = np.array([content.width, content.height] * 2, np.float32)
-            words, boxes, confidence, text_source, version = (
-                *(given.words, given.boxes * size, given.confidence),
-                *(PROVIDED, adapter),
-            )
-        else:
-            words, boxes, confidence, text_source, version = self._words(content, page)
-        labelled = label_page(
-            words,
-            boxes,
-            content.width,
-            content.height,
-            confidence,
+        return label_page(
+            reading.words,
+            reading.boxes,
+            reading.content.width,
+            reading.content.height,
+            reading.confidence,
             settings.grid_rows,
             settings.grid_columns,
             settings.grid_anchor,
         )
-        return labelled, text_source, version
-
-    def _words(self, content: PageContent, page: int) -> tuple[list[str], Any, Any, str, str]:
-        choice = self.settings.ocr
-        if self.engine is None or (choice == "auto" and content.text_layer_trusted):
-            if content.words and not content.text_layer_trusted:
-                raise DropError(Reason.UNTRUSTED_TEXT, content.trust_detail)
-            ones = np.ones(len(content.words), np.float32)
-            return content.words, content.boxes, ones, TEXT_LAYER, f"pymupdf {versions()['pymupdf']}"
-        try:
-            picture = twice(lambda: self.reader.read_raster(page, self.settings.ocr_dpi))
-            read = twice(partial(self.engine.read, picture))
-            if len(read.words) and float(read.confidence.mean()) < self.settings.min_ocr_confidence:
-                raise DropError(
-                    Reason.POOR_OCR, f"mean confidence {read.confidence.mean():.2f} of {len(read.words)} words"
-                )
-        except DropError as error:
-            error.stage = "ocr"
-            raise
-        size = np.array([content.width, content.height] * 2, np.float32)
-        return read.words, read.boxes * size, read.confidence, self.engine.name, self.engine.version
 
     def close(self) -> None:
         """End the children."""
         self.reader.close()
         if self.engine is not None:
             self.engine.close()
+
+
+def pool_key(settings: CorpusSettings) -> str:
+    """The name under which a build starts the actors that read for it."""
+    return f"ocr-{settings.fingerprint()[:16]}"
 
 
 def source_of(document: Mapping[str, Any]) -> Row:

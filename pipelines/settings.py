@@ -5,10 +5,12 @@ import json
 from collections.abc import Mapping
 from functools import cache
 from importlib import metadata
+from pathlib import Path
 from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from pipelines.errors import UsageError
 from pipelines.grid import MAX_CELLS
 from pipelines.isolation import ReaderLimits
 from pipelines.ocr.doctr import weights_file
@@ -18,7 +20,9 @@ from pipelines.sources.adapters import adapter_of
 from pipelines.sources.limits import SourceLimits
 
 # Settings that change how fast or within which limits a build runs, not what a row holds.
-NOT_IN_FINGERPRINT = frozenset({"workers", "shard_pages", "limits", "source_limits", "password_file"})
+NOT_IN_FINGERPRINT = frozenset(
+    {"ocr_actors", "ocr_gpus", "ocr_batch_pages", "workers", "shard_pages", "limits", "source_limits", "password_file"}
+)
 # Settings that say which pages are taken, not what their rows hold.
 FILTERS = frozenset(
     {
@@ -42,6 +46,20 @@ class CorpusSettings(BaseModel):
     min_ocr_confidence: float = Field(
         0.5, ge=0, le=1, description="mean word confidence below which a page read by OCR is quarantined, 0..1"
     )
+    agreement_share: float = Field(
+        0.01,
+        ge=0,
+        le=1,
+        description="share of the pages with a trusted text layer that ocr auto also reads by OCR to compare, 0..1",
+    )
+    min_agreement: float = Field(
+        0.5, ge=0, le=1, description="agreement of such a page's text layer with OCR below which the OCR is taken, 0..1"
+    )
+    ocr_actors: int = Field(
+        0, ge=0, description="Ray actors that read for ocr doctr; 0: as many as the GPUs hold, none without a GPU"
+    )
+    ocr_gpus: float = Field(0.5, ge=0, le=1, description="share of a GPU that each of them takes; 0: the CPU")
+    ocr_batch_pages: int = Field(8, ge=1, le=256, description="pages that each of them reads at once")
     doctr_detection: str = Field("fast_base", description="docTR's detection network, for ocr doctr")
     doctr_recognition: str = Field("crnn_vgg16_bn", description="docTR's recognition network, for ocr doctr")
     doctr_weights: str = Field(
@@ -94,7 +112,7 @@ class CorpusSettings(BaseModel):
             )
         return self
 
-    def engine_options(self) -> dict[str, str]:
+    def engine_options(self) -> dict[str, str | int]:
         """Arguments of the OCR engine's constructor."""
         if self.ocr != "doctr":
             return {}
@@ -102,6 +120,7 @@ class CorpusSettings(BaseModel):
             "detection": self.doctr_detection,
             "recognition": self.doctr_recognition,
             "weights": self.doctr_weights,
+            "batch_pages": self.ocr_batch_pages,
         }
 
     def passwords(self) -> list[str]:
@@ -121,6 +140,8 @@ class CorpusSettings(BaseModel):
         chosen = {name: value for name, value in self.model_dump(mode="json").items() if name not in apart}
         if not (self.provided_words and adapter_of(self.adapter).brings_words):
             del chosen["adapter"], chosen["provided_words"]
+        if self.ocr != "auto":
+            del chosen["agreement_share"], chosen["min_agreement"]
         if self.ocr != "doctr":
             chosen = {name: value for name, value in chosen.items() if not name.startswith("doctr_")}
         elif self.doctr_weights:  # what the files hold counts, not where they are

@@ -41,7 +41,7 @@ def again(record: Record) -> SourceFile | None:
 
 
 def _inspect(settings: str, item: str) -> dict[str, Any]:
-    task, maker = json.loads(item), page_maker(settings)
+    task, maker = json.loads(item), page_maker(settings, 0)
     limits = maker.settings.source_limits
     records = [inspect(SourceFile(**file), maker.reader, limits) for file in task["files"]]
     return {"first": task["first"], "records": json.dumps(records)}

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from pipelines.ocr.engine import OcrEngine, engine
+from pipelines.ocr.upright import Upright
 from pipelines.quarantine import DropError, Reason
 from pipelines.served import serve, take_limits
 
@@ -21,12 +22,12 @@ class Reading:
     def answer(self, request: dict[str, Any], payload: bytes) -> tuple[dict[str, Any], Any]:
         """Header and payload of the answer to load or read; raises UsageError as `engine` does."""
         if request["do"] == "load":
-            self._engine = engine(request["engine"], **request["options"])
+            self._engine = Upright(engine(request["engine"], **request["options"]))
             return {}, b""
         if self._engine is None:
             raise DropError(Reason.INTERNAL, "no OCR engine is loaded")
         page = self._engine.read(np.frombuffer(payload, np.uint8).reshape(request["height"], request["width"], 3))
-        header = {"words": page.words, "name": self._engine.name, "version": self._engine.version}
+        header = {"words": page.words, "turns": page.turns, "name": self._engine.name, "version": self._engine.version}
         return header, page.boxes.astype("<f4").tobytes() + page.confidence.astype("<f4").tobytes()
 
 

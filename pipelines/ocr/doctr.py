@@ -21,6 +21,7 @@ class Doctr:
         detection: name of a detection architecture, e.g. fast_base or db_resnet50.
         recognition: name of a recognition architecture, e.g. crnn_vgg16_bn or parseq.
         weights: folder with DETECTION.pt and RECOGNITION.pt; empty: docTR's own, from its cache or its download.
+        batch_pages: pages that detection takes at once; the word crops of all of them share recognition's batches.
 
     Raises:
         UsageError: no such architecture, or its weights cannot be had.
@@ -28,7 +29,8 @@ class Doctr:
 
     name = "doctr"
 
-    def __init__(self, detection: str, recognition: str, weights: str = "") -> None:
+    def __init__(self, detection: str, recognition: str, weights: str = "", batch_pages: int = 2) -> None:
+        import torch
         from doctr.models import detection as detections
         from doctr.models import ocr_predictor
         from doctr.models import recognition as recognitions
@@ -40,7 +42,16 @@ class Doctr:
         reader = _network(recognitions, recognition, RECOGNITIONS, "doctr_recognition", weights)
         if isinstance(finder, detections.FAST):
             finder = reparameterize(finder)
-        self._predict = ocr_predictor(finder, reader, pretrained=False, pretrained_backbone=False, resolve_blocks=False)
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        self._predict = ocr_predictor(
+            finder,
+            reader,
+            pretrained=False,
+            pretrained_backbone=False,
+            resolve_blocks=False,
+            det_bs=batch_pages,
+            reco_bs=64 * batch_pages,
+        ).to(device)
         self.version = f"python-doctr {metadata.version('python-doctr')}, {detection} + {recognition}"
         if weights:
             both = (file_sha256(weights_file(weights, name))[:12] for name in (detection, recognition))

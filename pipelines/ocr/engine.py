@@ -21,11 +21,15 @@ class OcrPage:
         words: never empty strings.
         boxes: float32 [N, 4], x0, y0, x1, y1 as shares 0..1 of the picture's width and height, origin top left.
         confidence: float32 [N], 0..1.
+        turns: quarter turns clockwise after which the picture is as its reader should see it; boxes are of that frame.
+        aspect: height of that frame by its width, 1 where nobody has said.
     """
 
     words: list[str]
     boxes: NDArray[np.float32]
     confidence: NDArray[np.float32]
+    turns: int = 0
+    aspect: float = 1.0
 
     @classmethod
     def of(cls, words: list[str], boxes: Any, confidence: Any) -> "OcrPage":

@@ -1,6 +1,7 @@
 """Any OCR engine in a child process with a time limit; it reads as the engine itself does."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -45,7 +46,8 @@ class IsolatedEngine:
         self.name, self.version = str(header["name"]), str(header["version"])
         values = np.frombuffer(body, "<f4")
         words = [str(word) for word in header["words"]]
-        return OcrPage.of(words, values[: 4 * len(words)], values[4 * len(words) :])
+        page = OcrPage.of(words, values[: 4 * len(words)], values[4 * len(words) :])
+        return replace(page, turns=int(header["turns"]))
 
     @property
     def child_pid(self) -> int | None:

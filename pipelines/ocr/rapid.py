@@ -1,19 +1,36 @@
-"""RapidOCR: PP-OCR's detection and recognition on ONNX Runtime, weights in the package; reads Latin and Chinese."""
+"""RapidOCR's networks: PP-OCR's detection and recognition on ONNX Runtime, weights in the package; Latin and Chinese.
+
+The library finds lines and reads them; the words, their boxes and confidence are worked out here, from the letters'
+places and the ink, since the library's own word boxes are as high as the detector's region and its word confidence is
+that of another letter. Figures of both are in BENCHMARKS.md.
+"""
 
 import logging
+from collections.abc import Iterator
 from importlib import metadata
+from typing import Any
 
+import cv2
 import numpy as np
+from numpy.typing import NDArray
 
+from pipelines.ocr.ctc import Alphabet, Letter, split_at_spaces
 from pipelines.ocr.engine import OcrPage, Picture
+from pipelines.ocr.ink import Ink, around_ink, ink_of, line_band, widest_blank
 
 # Text is found on a small copy of the page and read from the full one. On FUNSD's test scans (tests/benchmarks/ocr.py),
 # against the library's own settings half the time a page and higher recall, since large letters are found whole again.
 DETECTION_SIDE = 960
+READING_HEIGHT = 48
+COLUMN = 8  # pixels of the line that one column of the network's answer stands for
+MIN_LINE_CONFIDENCE = 0.5
+WORD_GAP = 0.3  # of the line's height: a wider blank parts words also where the network gave no space
+TALL = 1.5  # a region this much higher than wide is a line that runs upwards
+Word = tuple[str, NDArray[np.float32], float]
 
 
 class Rapid:
-    """RapidOCR with word boxes, upright text.
+    """PP-OCR, upright text.
 
     Args:
         threads: of ONNX Runtime in this process.
@@ -25,34 +42,104 @@ class Rapid:
         from rapidocr import RapidOCR
 
         logging.getLogger("RapidOCR").setLevel(logging.ERROR)
-        self._read = RapidOCR(
+        networks = RapidOCR(
             params={
                 "Global.log_level": "error",
                 "Global.use_cls": False,
                 "Det.limit_type": "max",
                 "Det.limit_side_len": DETECTION_SIDE,
-                # Line by line, with little padding: what is read does not depend on what else is on the page.
-                "Rec.rec_batch_num": 1,
-                "Rec.rec_img_shape": [3, 48, 160],
                 "EngineConfig.onnxruntime.intra_op_num_threads": threads,
                 "EngineConfig.onnxruntime.inter_op_num_threads": 1,
                 "EngineConfig.onnxruntime.enable_cpu_mem_arena": True,
             }
         )
-        self.version = f"rapidocr {metadata.version('rapidocr')}, side {DETECTION_SIDE}"
+        self._find = networks._load_det_model()
+        recogniser = networks._load_rec_model()
+        self._recognise = recogniser.session
+        self._alphabet = Alphabet(recogniser.postprocess_op.character)
+        self.version = f"rapidocr {metadata.version('rapidocr')}, side {DETECTION_SIDE}, words 2"
 
     def read(self, picture: Picture) -> OcrPage:
         """The words of a picture uint8 [H, W, 3] RGB."""
         height, width = picture.shape[:2]
-        result = self._read(np.ascontiguousarray(picture[:, :, ::-1]), return_word_box=True)
-        words, boxes, confidence = [], [], []
-        for line in result.word_results if result.txts else ():
-            for text, score, corners in line:
-                stripped = text.strip()
-                if stripped and corners is not None:
-                    corner = np.asarray(corners, np.float64).reshape(-1, 2)
-                    (x0, y0), (x1, y1) = corner.min(0), corner.max(0)
-                    words.append(stripped)
-                    boxes.append((x0 / width, y0 / height, x1 / width, y1 / height))
-                    confidence.append(score)
-        return OcrPage.of(words, boxes, confidence)
+        blue_first = np.ascontiguousarray(picture[:, :, ::-1])
+        found = self._find(blue_first).boxes
+        words = [word for region in ([] if found is None else found) for word in self._words(blue_first, region)]
+        boxes = [[*corners.min(0), *corners.max(0)] for _, corners, _ in words]
+        size = np.array([width, height] * 2, np.float32)
+        return OcrPage.of(
+            [text for text, _, _ in words],
+            np.asarray(boxes, np.float32).reshape(-1, 4) / size,
+            [confidence for _, _, confidence in words],
+        )
+
+    def _words(self, picture: Picture, region: NDArray[np.float32]) -> Iterator[Word]:
+        """Text, corners in pixels of the page [4, 2] and confidence of each word of a region (four corners)."""
+        crop, back = _upright(picture, region)
+        ink = ink_of(crop)
+        top, bottom = line_band(ink)
+        crop, ink = crop[top:bottom], ink[top:bottom]
+        height, width = ink.shape
+        across = max(-(-READING_HEIGHT * width // height), 2 * COLUMN)
+        line = cv2.resize(crop, (across, READING_HEIGHT)).astype(np.float32).transpose(2, 0, 1) / 127.5 - 1
+        letters = self._alphabet.letters(self._recognise(line[None])[0])
+        seen = [letter.probability for letter in letters if not letter.text.isspace()]
+        if not seen or np.mean(seen) < MIN_LINE_CONFIDENCE:
+            return
+        for word, box in place_words(letters, ink, COLUMN * width / across):
+            x0, y0, x1, y1 = box
+            corners = np.array([[[x0, y0], [x1, y0], [x1, y1], [x0, y1]]], np.float32) + np.array([0, top], np.float32)
+            confidence = float(np.mean([letter.probability for letter in word]))
+            yield "".join(letter.text for letter in word), cv2.perspectiveTransform(corners, back)[0], confidence
+
+
+def place_words(
+    letters: list[Letter], ink: Ink, pixels_a_column: float
+) -> Iterator[tuple[list[Letter], tuple[float, float, float, float]]]:
+    """The words of a line, each with the box x0, y0, x1, y1 around its ink, pixels of the line's picture.
+
+    Args:
+        letters: of the line, spaces among them.
+        ink: uint8 [H, W], 1 where there is some.
+        pixels_a_column: by which the letters' places are measured.
+    """
+    columns = ink.sum(0, dtype=np.int64)
+    words: list[list[Letter]] = []
+    cuts = [0.0]
+    before: Letter | None = None
+    for word in split_at_spaces(letters):
+        for place, letter in enumerate(word):
+            if before is not None:
+                begin, end = widest_blank(columns, before.place * pixels_a_column, letter.place * pixels_a_column)
+                if place == 0 or end - begin > WORD_GAP * len(ink):
+                    cuts.append((begin + end) / 2)
+                    words.append([])
+            else:
+                words.append([])
+            words[-1].append(letter)
+            before = letter
+    cuts.append(float(ink.shape[1]))
+    for word, first, end in zip(words, cuts, cuts[1:], strict=False):
+        yield word, around_ink(ink, first, end)
+
+
+def _upright(picture: Picture, region: NDArray[np.float32]) -> tuple[NDArray[np.uint8], Any]:
+    """The region as an upright picture, lines that run upwards turned to the right, and the matrix back to the page."""
+    corners = region.astype(np.float32)
+    if _apart(corners, 0, 3) >= TALL * max(_apart(corners, 0, 1), 1.0):
+        corners = np.roll(corners, -1, axis=0)
+    width = round(max(_apart(corners, 0, 1), _apart(corners, 2, 3), 1.0))
+    height = round(max(_apart(corners, 0, 3), _apart(corners, 1, 2), 1.0))
+    flat = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float32)
+    crop = cv2.warpPerspective(
+        picture,
+        cv2.getPerspectiveTransform(corners, flat),
+        (width, height),
+        borderMode=cv2.BORDER_REPLICATE,
+        flags=cv2.INTER_CUBIC,
+    )
+    return np.asarray(crop, np.uint8), cv2.getPerspectiveTransform(flat, corners)
+
+
+def _apart(corners: NDArray[np.float32], one: int, other: int) -> float:
+    return float(np.linalg.norm(corners[one] - corners[other]))

@@ -1,0 +1,72 @@
+"""Letters with their places from what a CTC network gives for a line of text, and the line's words."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+BLANK = 0
+
+
+@dataclass(frozen=True)
+class Letter:
+    """One character: its text, its middle in columns of the network (half columns count), its probability 0..1."""
+
+    text: str
+    place: float
+    probability: float
+
+
+class Alphabet:
+    """The classes of a network, and which of them European text has.
+
+    Args:
+        characters: text of each class; the first is CTC's blank.
+    """
+
+    def __init__(self, characters: Sequence[str]) -> None:
+        self._characters = characters
+        self._european = np.array([place for place, text in enumerate(characters) if _european(place, text)])
+        self._is_european = np.zeros(len(characters), bool)
+        self._is_european[self._european] = True
+
+    def letters(self, probabilities: NDArray[np.float32]) -> list[Letter]:
+        """The most likely letters and spaces of a line, from left to right.
+
+        A line of mostly European letters holds no others: a network that knows thousands of Chinese ones is often
+        torn between a stroke of those and the letter that it resembles.
+
+        Args:
+            probabilities: float32 [T, classes].
+        """
+        best = probabilities.argmax(1)
+        seen = best[best != BLANK]
+        if not len(seen):
+            return []
+        if self._is_european[seen].mean() >= 0.5:
+            best = self._european[probabilities[:, self._european].argmax(1)]
+        begins = np.flatnonzero(np.diff(best, prepend=BLANK - 1))
+        ends = np.append(begins[1:], len(best))
+        return [
+            Letter(self._characters[best[begin]], (begin + end) / 2, float(probabilities[begin:end, best[begin]].max()))
+            for begin, end in zip(begins.tolist(), ends.tolist(), strict=True)
+            if best[begin] != BLANK
+        ]
+
+
+def split_at_spaces(letters: Sequence[Letter]) -> list[list[Letter]]:
+    """The words of a line as their letters; none is empty."""
+    words: list[list[Letter]] = [[]]
+    for letter in letters:
+        if letter.text.isspace():
+            words.append([])
+        else:
+            words[-1].append(letter)
+    return [word for word in words if word]
+
+
+def _european(place: int, text: str) -> bool:
+    return place == BLANK or all(
+        ord(letter) < 0x250 or 0x2010 <= ord(letter) < 0x2030 or letter in "€™•" for letter in text
+    )
