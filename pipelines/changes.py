@@ -6,13 +6,13 @@ from typing import Any
 
 
 class Touches(IntEnum):
-    """What has to be done again; a later one includes nothing of an earlier one."""
+    """What has to be done again."""
 
-    NOTHING = 0  # how fast, or under which name
+    NOTHING = 0  # how fast, or how it is cut into shards
     FILTERS = 1  # which pages are taken: decided again from the facts about them
     LABELS = 2  # labels that follow from stored words and boxes
     FAILED = 3  # pages and documents that were quarantined are read again
-    OCR_PAGES = 4  # pages that OCR read or failed on are read again
+    OCR_PAGES = 4  # pages that OCR read, was compared with or failed on are read again
     EVERY_PAGE = 5  # every page is read again
 
 
@@ -20,6 +20,9 @@ TOUCHES = {
     "workers": Touches.NOTHING,
     "shard_pages": Touches.NOTHING,
     "adapter": Touches.NOTHING,  # for the new sources
+    "ocr_actors": Touches.NOTHING,
+    "ocr_gpus": Touches.NOTHING,
+    "ocr_batch_pages": Touches.NOTHING,
     "languages": Touches.FILTERS,
     "min_words": Touches.FILTERS,
     "max_words": Touches.FILTERS,
@@ -36,6 +39,7 @@ TOUCHES = {
     "password_file": Touches.FAILED,
     "ocr_dpi": Touches.OCR_PAGES,
     "min_ocr_confidence": Touches.OCR_PAGES,
+    "min_agreement": Touches.OCR_PAGES,
     "doctr_detection": Touches.OCR_PAGES,
     "doctr_recognition": Touches.OCR_PAGES,
     "doctr_weights": Touches.OCR_PAGES,
@@ -43,6 +47,7 @@ TOUCHES = {
     "versions.tesserocr": Touches.OCR_PAGES,
     "versions.python-doctr": Touches.OCR_PAGES,
     "ocr": Touches.EVERY_PAGE,
+    "agreement_share": Touches.EVERY_PAGE,
     "provided_words": Touches.EVERY_PAGE,
     "image_long_side": Touches.EVERY_PAGE,
     "jpeg_quality": Touches.EVERY_PAGE,
@@ -68,7 +73,7 @@ def table() -> str:
         Touches.FILTERS: "pages are chosen again, and only those that were left out and are wanted now are read",
         Touches.LABELS: "labels are computed again from the stored boxes, nothing is read",
         Touches.FAILED: "what was quarantined is read again",
-        Touches.OCR_PAGES: "pages that OCR read or failed on are read again",
+        Touches.OCR_PAGES: "pages that OCR read, was compared with or failed on are read again",
         Touches.EVERY_PAGE: "every page is read again",
     }
     lines = []
