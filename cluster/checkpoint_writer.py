@@ -15,6 +15,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -78,13 +79,10 @@ class CheckpointWriter:
         """
         started = time.monotonic()
         self.finish()
-        partial = self._partial(step)
-        self._together(lambda: _new_folder(partial) if self._exchange.rank == 0 else None)
         tensors = _named(fragments)
-        if self._background:
-            tensors = self._host_copy(tensors).take(tensors)
+        data = [self._host_copy(tensors).take(tensors)] if self._background else [tensor for _, tensor in tensors]
         self._facts, self._started = {"step": step, **facts}, started
-        self._writing = self._thread.submit(self._write, partial, tensors)
+        self._writing = self._thread.submit(self._write, self._partial(step), _sizes(tensors), data)
         if not self._background:
             self.finish()
         self._stalled = time.monotonic() - started
@@ -135,14 +133,15 @@ class CheckpointWriter:
         self._copy.set_result(copy)
         return copy
 
-    def _write(self, partial: Path, tensors: Named) -> dict[str, Any]:
+    def _write(self, partial: Path, sizes: list[tuple[str, int]], data: list[Tensor]) -> dict[str, Any]:
+        partial.mkdir(parents=True, exist_ok=True)
         name = f"rank-{self._exchange.rank:05d}.safetensors"
-        size, digest = write_tensors(partial / name, tensors)
+        size, digest = write_tensors(partial / name, sizes, data)
         pieces = []
-        for key, tensor in tensors:
+        for key, length in sizes:
             parameter, start, kind = key.rsplit(":", 2)
             if kind == "weight":
-                pieces.append((parameter, int(start), len(tensor)))
+                pieces.append((parameter, int(start), length))
         return {"name": name, "bytes": size, "sha256": digest, "pieces": pieces}
 
     def _commit(self) -> None:
@@ -157,6 +156,8 @@ class CheckpointWriter:
     def _rename(self, ranks: list[dict[str, Any]], facts: dict[str, Any]) -> None:
         partial = self._partial(facts["step"])
         final = partial.with_name(partial.name.removesuffix(PARTIAL))
+        for stray in {path.name for path in partial.iterdir()} - {rank["name"] for rank in ranks}:
+            (partial / stray).unlink()  # left by a kill at this very step, with more workers than now
         write_text(partial / INDEX, index_text(ranks, self._shapes, facts))
         sync_folder(partial)
         if final.exists():  # a damaged one of the same step, left by an earlier start
@@ -201,25 +202,32 @@ class _HostCopy:
     """
 
     def __init__(self, tensors: Named) -> None:
-        self._sizes = [len(tensor) for _, tensor in tensors]
+        self._sizes = _sizes(tensors)
         self._device = tensors[0][1].device
         on_gpu = self._device.type == "cuda"
         with torch.cuda.device(self._device) if on_gpu else contextlib.nullcontext():
-            self._block = torch.empty(sum(self._sizes), pin_memory=on_gpu).zero_()
+            self._block = torch.empty(sum(size for _, size in self._sizes), pin_memory=on_gpu).zero_()
 
     def fits(self, tensors: Named) -> bool:
-        """Whether copies of `tensors` have the sizes that this was made for."""
-        return self._sizes == [len(tensor) for _, tensor in tensors]
+        """Whether this was made for tensors like these."""
+        return self._sizes == _sizes(tensors)
 
-    def take(self, tensors: Named) -> Named:
-        """Copy every tensor; returns views of the copies, good until the next call."""
-        parts = torch.split(self._block, self._sizes)
-        copies = [(name, part) for (name, _), part in zip(tensors, parts, strict=True)]
-        for (_, tensor), part in zip(tensors, parts, strict=True):
-            part.copy_(tensor.detach(), non_blocking=True)
+    def take(self, tensors: Named) -> Tensor:
+        """Copy every tensor; returns the copies one after the other, good until the next call."""
+        parts = self._block.split([size for _, size in self._sizes])  # type: ignore[no-untyped-call]
         if self._device.type == "cuda":
+            for (_, tensor), part in zip(tensors, parts, strict=True):
+                part.copy_(tensor.detach(), non_blocking=True)
             torch.cuda.synchronize(self._device)
-        return copies
+        else:
+            # One thread copies as fast as memory allows; torch's many wait for each other where cores are busy.
+            for (_, tensor), part in zip(tensors, parts, strict=True):
+                np.copyto(part.numpy(), tensor.detach().numpy())
+        return self._block
+
+
+def _sizes(tensors: Named) -> list[tuple[str, int]]:
+    return [(name, len(tensor)) for name, tensor in tensors]
 
 
 def _named(fragments: Iterable[Fragment]) -> Named:
@@ -229,8 +237,3 @@ def _named(fragments: Iterable[Fragment]) -> Named:
                 yield f"{fragment.name}:{fragment.start}:{key}", tensor
 
     return list(each())
-
-
-def _new_folder(path: Path) -> None:
-    shutil.rmtree(path, ignore_errors=True)
-    path.mkdir(parents=True)

@@ -3,19 +3,24 @@
 import hashlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-CHUNK_BYTES = 8 * 2**20
+CHUNK_BYTES = 32 * 2**20
 
 
-def write_tensors(path: Path, tensors: Sequence[tuple[str, Tensor]]) -> tuple[int, str]:
-    """Write one-dimensional `tensors` as fp32 under their names to the new file `path`, durably.
+def write_tensors(path: Path, sizes: Sequence[tuple[str, int]], data: Iterable[Tensor]) -> tuple[int, str]:
+    """Write one-dimensional fp32 tensors to the new file `path`, durably.
 
     The interpreter's lock is free while bytes are hashed and written, so that a thread can do this beside training.
+
+    Args:
+        path: of the file.
+        sizes: name and number of elements of each tensor.
+        data: their elements one after the other, cut anyhow: larger parts ask for the lock less often.
 
     Returns:
         The file's size in bytes and its hex sha256.
@@ -24,26 +29,26 @@ def write_tensors(path: Path, tensors: Sequence[tuple[str, Tensor]]) -> tuple[in
         OSError: the disk is full, read-only or gone; the file is then useless.
     """
     header, end = {}, 0
-    for name, tensor in tensors:
-        start, end = end, end + 4 * len(tensor)
-        header[name] = {"dtype": "F32", "shape": [len(tensor)], "data_offsets": [start, end]}
+    for name, length in sizes:
+        start, end = end, end + 4 * length
+        header[name] = {"dtype": "F32", "shape": [length], "data_offsets": [start, end]}
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
     digest, size = hashlib.sha256(), 0
     with path.open("wb", buffering=0) as file:
 
-        def put(data: memoryview) -> None:
+        def put(part: memoryview) -> None:
             nonlocal size
-            digest.update(data)
-            while data:
-                written = file.write(data)
+            digest.update(part)
+            while part:
+                written = file.write(part)
                 size += written
-                data = data[written:]
+                part = part[written:]
 
         put(memoryview(len(text).to_bytes(8, "little") + text))
-        for _, tensor in tensors:
-            data = tensor.detach().to("cpu", torch.float32).contiguous().numpy().data.cast("B")
-            for start in range(0, len(data), CHUNK_BYTES):
-                put(data[start : start + CHUNK_BYTES])
+        for tensor in data:
+            whole = tensor.detach().to("cpu", torch.float32).contiguous().numpy().data.cast("B")
+            for start in range(0, len(whole), CHUNK_BYTES):
+                put(whole[start : start + CHUNK_BYTES])
         os.fsync(file.fileno())
     return size, digest.hexdigest()

@@ -2,9 +2,10 @@
 
     python tests/benchmarks/checkpoint.py --parameters 60
 
-The state of N million parameters (fp32 weights and both moments, 12 bytes a parameter) is saved three times while
-matrix products on all cores stand for training. `stalled` is the time inside the call that saves. `lost` is how much
-longer all products took, stand-still included, than without any checkpoint: what the writing thread takes away too.
+The state of N million parameters (fp32 weights and both moments, 12 bytes a parameter) is saved three times, each time
+when the one before it is committed, while matrix products on all cores stand for training. `stalled` is the time inside
+the call that saves. `lost` is how much longer the steps took, stand-still included, than as many without a checkpoint:
+what the writing thread takes away too.
 """
 
 import argparse
@@ -24,7 +25,7 @@ from cluster.checkpoint_writer import CheckpointWriter  # noqa: E402
 from cluster.engine import MOMENTS, Fragment  # noqa: E402
 from cluster.exchange import Exchange  # noqa: E402
 
-STEPS, EVERY, STEP_S = 150, 50, 0.2
+SAVES, STEPS, STEP_S = 3, 25, 0.2  # so many steps at least after each save
 ELEMENTS = 2**20  # of one parameter
 
 
@@ -42,8 +43,8 @@ def products_a_step(a: torch.Tensor) -> int:
     return max(1, int(STEP_S * 50 / (time.monotonic() - started)))
 
 
-def run(fragments: list[Fragment], products: int, background: bool | None) -> tuple[float, float, float]:
-    """Seconds of all steps, of them stalled, and from a save to its commit (mean); None saves nothing."""
+def run(fragments: list[Fragment], products: int, background: bool | None) -> tuple[int, float, float, float]:
+    """Steps, seconds of all, of them stalled, and from a save to its commit (mean); None saves nothing."""
     a, exchange = torch.randn(512, 512), Exchange()
     shapes = {fragment.name: (ELEMENTS,) for fragment in fragments}
     commits: list[float] = []
@@ -58,18 +59,21 @@ def run(fragments: list[Fragment], products: int, background: bool | None) -> tu
         writer.begin(0, fragments, {})  # a run's host memory is in use long before its first checkpoint
         writer.finish()
         commits.clear()
-        stalled, started = 0.0, time.monotonic()
-        for number in range(1, STEPS + 1):
-            writer.tell(exchange.sum(writer.flags()))
-            step(products, a)
-            if background is not None and number % EVERY == 1:
+        steps, stalled, started = 0, 0.0, time.monotonic()
+        for number in range(1, SAVES + 1):
+            if background is not None:
                 before = time.monotonic()
                 writer.begin(number, fragments, {})
                 stalled += time.monotonic() - before
+            until = steps + STEPS
+            while steps < until or (background and len(commits) < number):
+                writer.tell(exchange.sum(writer.flags()))
+                step(products, a)
+                steps += 1
         seconds = time.monotonic() - started
         writer.finish()
         writer.close()
-    return seconds, stalled, sum(commits) / max(1, len(commits))
+    return steps, seconds, stalled, sum(commits) / max(1, len(commits))
 
 
 def main() -> None:
@@ -83,15 +87,16 @@ def main() -> None:
         Fragment(f"p{number}", 0, {key: torch.randn(ELEMENTS) for key in ("weight", *MOMENTS)})
         for number in range(round(args.parameters * 1e6 / ELEMENTS))
     ]
-    saves = len(range(1, STEPS + 1, EVERY))
-    gigabytes = saves * len(fragments) * ELEMENTS * 12 / 1e9
+    gigabytes = len(fragments) * ELEMENTS * 12 / 1e9
     products = products_a_step(torch.randn(512, 512))
-    alone, _, _ = run(fragments, products, None)
-    print(f"{gigabytes / saves:.2f} GB of state, {os.cpu_count()} cores, {saves} checkpoints in {alone:.0f} s of work")
+    print(f"{gigabytes:.2f} GB of state, {os.cpu_count()} cores, {SAVES} checkpoints")
     print(f"{'':12} {'stalled, s/GB':>14} {'lost, s/GB':>12} {'save to commit, s':>18}")
     for name, background in (("background", True), ("foreground", False)):
-        seconds, stalled, commit = run(fragments, products, background)
-        print(f"{name:12} {stalled / gigabytes:14.3f} {(seconds - alone) / gigabytes:12.2f} {commit:18.2f}")
+        alone, alone_s, _, _ = run(fragments, products, None)
+        steps, seconds, stalled, commit = run(fragments, products, background)
+        lost = seconds - alone_s * steps / alone
+        saved = SAVES * gigabytes
+        print(f"{name:12} {stalled / saved:14.3f} {lost / saved:12.2f} {commit:18.2f}")
 
 
 if __name__ == "__main__":
