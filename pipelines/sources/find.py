@@ -4,6 +4,7 @@ import fnmatch
 import glob
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from itertools import groupby
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -74,19 +75,28 @@ def files_of(root: Root, adapter: str, limits: SourceLimits) -> Iterator[SourceF
     if not root.is_archive:
         yield from adapter_of(adapter).members([root.file])
         return
-    archive = replace(root.file, member="")
-    described = adapter_of(adapter).members(members(archive, limits))
     if not root.only:
-        yield from described
+        yield from adapter_of(adapter).members(members(root.file, limits))
         return
-    found = [file for file in described if file.member == root.only]
+    said = {"origin": root.file.origin, "licence": root.file.licence, "sha256": root.file.sha256}
+    archive = replace(root.file, **dict.fromkeys(said, ""))
+    found = _by_member(archive, adapter, limits).get(root.only)
     if found:
-        yield from (replace(file, origin=root.file.origin, sha256=root.file.sha256 or file.sha256) for file in found)
+        yield from (replace(file, **said) for file in found)
     elif not root.asked:
         text = f"the archive has no member {root.only}"
         yield replace(root.file, member=root.only, reason=str(Reason.UNREADABLE), detail=text)
     else:
         raise UsageError(f"{archive.path}: has no member {root.only!r}; name one as the archive lists it")
+
+
+@lru_cache(maxsize=1)
+def _by_member(archive: SourceFile, adapter: str, limits: SourceLimits) -> dict[str, list[SourceFile]]:
+    """The members of an archive by name; kept, since a manifest may name many of one archive, one after the other."""
+    named: dict[str, list[SourceFile]] = {}
+    for file in adapter_of(adapter).members(members(archive, limits)):
+        named.setdefault(file.member, []).append(file)
+    return named
 
 
 def in_order(files: Iterable[SourceFile]) -> list[SourceFile]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from pipelines.errors import UsageError
@@ -44,7 +44,7 @@ def _file(manifest: SourceFile, number: int, address: str, row: Mapping[str, Any
         manifest,
         uri=uri,
         path=path,
-        size=-1,
+        **_state(path),
         member=member,
         sha256=str(row.get("sha256") or "").strip().lower(),
         licence=str(row.get("licence") or row.get("license") or ""),
@@ -63,10 +63,19 @@ def _file(manifest: SourceFile, number: int, address: str, row: Mapping[str, Any
         if kind == "tar.gz":
             raise ValueError("a gzipped tar has no byte ranges; name its member as archive.tar.gz::member")
         packing: Any = kind if kind in ("warc", "zip") else ""
-        return replace(file, offset=offset, length=length, packing=packing)
+        return replace(file, offset=offset, length=length, packing=packing, size=-1)
     if archive_kind(place) and not member and file.sha256:
         raise ValueError("sha256 is a document's; leave it empty for an archive")
     return file
+
+
+def _state(path: str) -> dict[str, Any]:
+    """Size and time of change of a file on this machine; of others they are not asked for."""
+    try:
+        found = None if scheme_of(path) else Path(path).stat()
+    except OSError:
+        found = None
+    return {"size": found.st_size, "changed": str(found.st_mtime_ns)} if found else {"size": -1, "changed": ""}
 
 
 def _place(manifest: SourceFile, address: str) -> tuple[str, str]:

@@ -76,6 +76,8 @@ def test_a_row_is_a_source(tmp_path: Path) -> None:
     manifest = write(tmp_path / "list.csv", [{"path": "b.pdf", "sha256": "00"}, {"path": "c.pdf", "sha256": ""}])
     (file,) = find_files([f"{manifest}::b.pdf"])
     assert (file.uri, file.sha256, file.origin) == ("b.pdf", "00", f"{manifest}::b.pdf")
+    state = (tmp_path / "b.pdf").stat()
+    assert (file.size, file.changed) == (state.st_size, str(state.st_mtime_ns)), "the file's own, not the manifest's"
     with pytest.raises(UsageError, match="no row of address"):
         find_files([f"{manifest}::z.pdf"])
 
