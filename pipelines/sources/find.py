@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from pipelines.errors import UsageError
@@ -78,8 +79,8 @@ def files_of(root: Root, adapter: str, limits: SourceLimits) -> Iterator[SourceF
     if not root.only:
         yield from adapter_of(adapter).members(members(root.file, limits))
         return
-    said = {"origin": root.file.origin, "licence": root.file.licence, "sha256": root.file.sha256}
-    archive = replace(root.file, **dict.fromkeys(said, ""))
+    said: dict[str, Any] = {"origin": root.file.origin, "licence": root.file.licence, "sha256": root.file.sha256}
+    archive = replace(root.file, origin="", licence="", sha256="")
     found = _by_member(archive, adapter, limits).get(root.only)
     if found:
         yield from (replace(file, **said) for file in found)
