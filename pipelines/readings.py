@@ -17,6 +17,8 @@ from pipelines.quarantine import DropError, Reason
 from pipelines.settings import CorpusSettings, versions
 
 TEXT_LAYER = "text-layer"
+# An engine that does not know a script reads it with less mean confidence, and may not overrule a text layer.
+SURE = 0.8
 
 
 class Engine(Protocol):
@@ -95,8 +97,11 @@ class WordReader:
             read = self._by_ocr(self._engine, layer.content, page)
         except DropError:  # nothing to compare with says nothing about the text layer
             return layer
+        if not read.words:
+            return replace(layer, quality=0.0)
         score = agreement(layer.words, read.words)
-        return replace(read if score < self._settings.min_agreement else layer, quality=score)
+        other = score < self._settings.min_agreement and float(np.mean(read.confidence)) >= SURE
+        return replace(read if other else layer, quality=score)
 
     def _by_ocr(self, engine: Engine, content: PageContent, page: int) -> Reading:
         try:
