@@ -20,7 +20,7 @@ import yaml
 
 from tests.cluster.conftest import OBJECTIVES, TINY
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 TOKEN = "0123456789abcdef0123456789abcdef"
 WAIT_S = 280
