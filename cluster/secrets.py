@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 
-SECRET_NAME = re.compile(r"TOKEN|SECRET|PASSW|CREDENTIAL|PRIVATE|API_?KEY|ACCESS_?KEY|(^|_)KEY$", re.IGNORECASE)
+SECRET_NAME = re.compile(r"TOKEN(_|$)|SECRET|PASSW|CREDENTIAL|PRIVATE|API_?KEY|ACCESS_?KEY|(^|_)KEY$", re.IGNORECASE)
 # Values that are secrets whatever they are called: private keys, credentials inside an address, well-known key shapes.
 SECRET_VALUE = re.compile(
     r"-----BEGIN [A-Z ]*PRIVATE KEY|://[^/\s:@]+:[^/\s@]+@|\bAKIA[0-9A-Z]{16}\b|\bhf_\w{20,}|\bgh[pousr]_\w{20,}"
