@@ -42,7 +42,7 @@ class Budgets(FailurePolicy):  # type: ignore[misc]
         errors = self._run.noted_in_attempt("error")
         if errors and not _died(training_failed_error):
             return self._after_error(errors[0]["text"])
-        return self._after_loss()
+        return self._after_loss(_reasons(training_failed_error))
 
     def _after_error(self, text: str) -> FailureDecision:
         self._errors += 1
@@ -51,17 +51,23 @@ class Budgets(FailurePolicy):  # type: ignore[misc]
         self._run.note("again", f"error {self._errors} of max_errors = {self._max_errors}: {text}; starts again")
         return FailureDecision.RETRY
 
-    def _after_loss(self) -> FailureDecision:
+    def _after_loss(self, reasons: dict[str, str]) -> FailureDecision:
         step = newest_step(self._run)
         self._losses = 1 if step != self._step else self._losses + 1
         self._step = step
         done = f"from step {step}" if step else "from the beginning"
         if self._losses > self._max_losses:
             text = f"{self._losses} lost workers in a row without a new checkpoint: max_losses is {self._max_losses}"
-            self._run.note("error", text, usage=False)
+            self._run.note("error", text, usage=False, reasons=reasons)
             return FailureDecision.RAISE
-        self._run.note("again", f"a worker was lost or left: starts again {done}", step=step or 0)
+        self._run.note("again", f"a worker was lost or left: starts again {done}", step=step or 0, reasons=reasons)
         return FailureDecision.RETRY
+
+
+def _reasons(error: TrainingFailedError) -> dict[str, str]:
+    """What Ray Train says of each rank that failed, in short."""
+    failures = error.worker_failures if isinstance(error, WorkerGroupError) else {"all": error}
+    return {str(rank): " ".join(str(failure).split())[-300:] for rank, failure in failures.items()}
 
 
 def _died(error: TrainingFailedError) -> bool:

@@ -2,9 +2,11 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -20,7 +22,10 @@ class Machines:
     """A head without a worker's place, and nodes of one CPU each."""
 
     def __init__(self, nodes: int) -> None:
-        self.cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+        # In a folder of its own, so that no other Ray on this machine takes it for the one to join.
+        self.folder = tempfile.mkdtemp(prefix="machines-", dir="/tmp")
+        head = {"num_cpus": 0, "include_dashboard": False, "temp_dir": self.folder}
+        self.cluster = Cluster(initialize_head=True, head_node_args=head)
         self.nodes: list[Any] = []
         for _ in range(nodes):
             self.add()
@@ -49,6 +54,7 @@ class Machines:
     def close(self) -> None:
         """End all."""
         self.cluster.shutdown()
+        shutil.rmtree(self.folder, ignore_errors=True)
 
 
 class Command:

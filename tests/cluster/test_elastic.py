@@ -15,6 +15,7 @@ from tests.cluster.machines import Command, Machines
 
 Run = Callable[..., PretrainSettings]
 GOES_ON_S, GROWS_BACK_S = 45, 60
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 ELASTIC = {
     "ray": True,
     "workers": "1:2",
@@ -56,7 +57,6 @@ def agrees_with_an_undisturbed_run(tiny_run: Run, disturbed: Command) -> None:
             assert ours[loss] == pytest.approx(theirs[loss], rel=1e-3), (ours, theirs)
 
 
-@pytest.mark.slow
 def test_a_machine_dies_and_comes_back(tiny_run: Run, tmp_path: Path, machines: Machines) -> None:
     """Once, or as often as DOCFORMER_KILLS says, at random times."""
     run = elastic(tiny_run, tmp_path / "run", machines)
@@ -75,13 +75,12 @@ def test_a_machine_dies_and_comes_back(tiny_run: Run, tmp_path: Path, machines: 
     assert max(going for going, _ in seconds) <= GOES_ON_S
     assert max(growing for _, growing in seconds) <= GROWS_BACK_S
     texts = [event["text"] for event in run.events("resize")]
-    assert "2 -> 1 workers, lost node 127.0.0.1" in texts[0]
+    assert "2 -> 1 workers, lost node " in texts[0]
     assert "1 -> 2 workers, machines came" in texts[1]
     assert run.metrics()[-1]["restarts"] == 2 * len(seconds)
     agrees_with_an_undisturbed_run(tiny_run, run)
 
 
-@pytest.mark.slow
 def test_a_machine_that_is_drained_is_left_in_time(tiny_run: Run, tmp_path: Path, machines: Machines) -> None:
     run = elastic(tiny_run, tmp_path / "run", machines, checkpoint_every=100_000)
     run.wait_for(lambda line: line["world_size"] == 2 and line["step"] >= 10)
@@ -96,7 +95,6 @@ def test_a_machine_that_is_drained_is_left_in_time(tiny_run: Run, tmp_path: Path
     run.end(signal.SIGTERM, 143)
 
 
-@pytest.mark.slow
 def test_a_stop_on_several_machines_is_saved_in_time(tiny_run: Run, tmp_path: Path, machines: Machines) -> None:
     for number, code in ((signal.SIGTERM, 143), (signal.SIGINT, 130)):
         run = elastic(tiny_run, tmp_path / number.name, machines, workers=2, checkpoint_every=100_000)
