@@ -66,6 +66,7 @@ def test_open_addresses_are_written_in_one_place_only() -> None:
     assert found == {"kuberay.py"}
 
 
+@pytest.mark.slow
 def test_a_local_ray_has_no_dashboard_and_wants_a_token(tmp_path: Path) -> None:
     """What our commands start on this machine: no dashboard at all, and no call without the token."""
     code = """
