@@ -186,7 +186,7 @@ def _quarantine(rows: Sequence[Mapping[str, Any]]) -> str:
     more = f'<p class="note">First {QUARANTINE_ROWS} of {len(body):,} rows.</p>' if len(body) > QUARANTINE_ROWS else ""
     return (
         f'<div class="columns"><div>{bars("Reason", reasons, "rows")}</div>'
-        f'<div>{bars("Filter", filters, "pages")}</div></div><br>'
+        f"<div>{bars('Filter', filters, 'pages')}</div></div><br>"
         f"{table(head, body[:QUARANTINE_ROWS], numeric=(2, 5))}{more}"
     )
 

@@ -6,7 +6,7 @@ et al. 2020, section 5) and what its implementation keeps besides: a flat copy o
 
 from dataclasses import dataclass
 
-from cluster.planning.trace import Trace
+from cluster.planning.trace import Footprint, Trace
 
 # Elements of the engine's exchange buffers, at most (cluster/engine.py).
 BUCKET_ELEMENTS = 500_000_000
@@ -41,24 +41,24 @@ class Memory:
 
 
 def memory(
-    trace: Trace, zero: int, workers: int, precision: str, offload: bool = False, process: float = 0.0
+    model: Trace | Footprint, zero: int, workers: int, precision: str, offload: bool = False, process: float = 0.0
 ) -> Memory:
     """Memory of one of `workers` workers at ZeRO stage `zero`.
 
     Args:
-        trace: of a micro-batch, with weights in the type that `precision` makes them.
+        model: a micro-batch, with weights in the type that `precision` makes them.
         zero: 0 to 3; under "bf16" stage 0 is run as stage 1 (`cluster.engine`).
         workers: over which states are spread.
         precision: "fp32" or "bf16".
         offload: optimizer states in host memory.
         process: bytes of the process itself; on a GPU 0 or the context's.
     """
-    elements = trace.parameters
+    elements = model.parameters
     size = 2 if precision == "bf16" else 4
     stage = max(zero, 1) if precision == "bf16" else zero
     bucket = size * min(elements, BUCKET_ELEMENTS)
     if stage == 0:
-        return Memory(4 * elements, 4 * elements, 8 * elements, bucket, trace.activation_bytes, process)
+        return Memory(4 * elements, 4 * elements, 8 * elements, bucket, model.activation_bytes, process)
     # From stage 1 on: the sum of gradients, the masters and the moments of the worker's own share, in fp32.
     own = elements / workers
     gathered = 0.0
@@ -70,6 +70,6 @@ def memory(
         gradients=size * (own if stage == 3 else elements) + 4 * own,
         optimizer=0.0 if offload else 12 * own,
         buffers=bucket + gathered,
-        activations=trace.activation_bytes,
+        activations=model.activation_bytes,
         process=process,
     )

@@ -12,7 +12,7 @@ from cluster.planning.memory import Memory, memory
 from cluster.planning.settings import PlanSettings
 from cluster.planning.simulation import BuildModel, TrainingModel, simulate_build, simulate_training
 from cluster.planning.steps import DTYPES, Calibration, StepTime, assumed, calibrate, measured
-from cluster.planning.trace import Shape, Trace, trace, trace_pages
+from cluster.planning.trace import Footprint, Shape, footprint, trace
 from cluster.settings import PretrainSettings
 from model.config import PRESETS, DocFormerV2Config
 from pipelines.errors import UsageError
@@ -81,7 +81,7 @@ class Planner:
         text = plan.text_tokens or targets.max_text_tokens
         self.micro_batch = min(_micro_batch(run), math.ceil(run.global_batch_pages / workers))
         self.shape = Shape(self.micro_batch, text, targets.max_target_tokens, targets.line_pairs)
-        self.trace = self._trace(self.config, self.shape)
+        self.model = self._footprint(self.config)
         self.calibration: Calibration | None = None
         if measure:
             here = torch.device("cpu" if self.on_cpu else "cuda")
@@ -97,18 +97,18 @@ class Planner:
 
     def memory(self, preset: str | None = None, zero: int | None = None) -> Memory:
         """Memory of one worker, for the configuration's own model or another preset."""
-        model = self.trace if preset is None else self._preset(preset)
+        model = self.model if preset is None else self._preset(preset)
         process = self.calibration.process_bytes if self.calibration else GPU_PROCESS_BYTES
         stage = self.run.zero if zero is None else zero
         return memory(model, stage, self.workers, self.precision, self.run.offload == "cpu", process)
 
     @lru_cache  # noqa: B019 - a planner lives as long as its command
-    def _preset(self, preset: str) -> Trace:
-        return self._trace(DocFormerV2Config.preset(preset), self.shape)
+    def _preset(self, preset: str) -> Footprint:
+        return self._footprint(DocFormerV2Config.preset(preset))
 
-    def _trace(self, config: DocFormerV2Config, shape: Shape) -> Trace:
-        dtype = DTYPES[self.precision]
-        model = trace_pages(config, shape, dtype, self.run.activation_checkpointing)
+    def _footprint(self, config: DocFormerV2Config) -> Footprint:
+        dtype, shape = DTYPES[self.precision], self.shape
+        model = footprint(config, shape, dtype, self.run.activation_checkpointing)
         if self.on_cpu:
             return model
         # Traced with the CPU's attention, which keeps its weights; a GPU's fused one keeps none, and needs one layer's
@@ -127,7 +127,7 @@ class Planner:
         if workers > plan.devices_a_node:
             link = min(link, plan.node_link_gbit / 8 * 1e9 / plan.devices_a_node)
         mfu = plan.mfu or ASSUMED_MFU[self.run.preset]
-        return assumed(self.config, self.shape, device, mfu, self.trace.parameters, link, workers)
+        return assumed(self.config, self.shape, device, mfu, self.model.parameters, link, workers)
 
     def training(self) -> TrainingPlan:
         """Time, volume and price of the run."""
@@ -176,7 +176,7 @@ class Planner:
                 node_step_s=page * run.global_batch_pages / a_node,
                 fixed_step_s=self.step_time.exchange + self.step_time.update / (nodes * a_node if run.zero else 1),
                 checkpoint_every=run.checkpoint_every,
-                checkpoint_s=0.2 * 12 * self.trace.parameters / GB,
+                checkpoint_s=0.2 * 12 * self.model.parameters / GB,
                 start_s=60.0,
                 restart_s=plan.restart_s,
                 min_nodes=1,
@@ -222,7 +222,7 @@ class Planner:
     def volumes(self) -> dict[str, float]:
         """Bytes on disk, and what the store costs in a month."""
         corpus = self.pages * self.plan.bytes_per_page
-        checkpoint = 12.0 * self.trace.parameters
+        checkpoint = 12.0 * self.model.parameters
         kept = checkpoint * (self.run.keep_checkpoints + 1)  # one more while the newest is being written
         dollars = (corpus + kept) / 1e12 * self.plan.dollars_per_tb_month
         return {"corpus": corpus, "checkpoint": checkpoint, "checkpoints_kept": kept, "dollars_a_month": dollars}

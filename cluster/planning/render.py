@@ -12,7 +12,7 @@ def as_dict(planner: Planner) -> dict[str, Any]:
     """The whole plan, bytes and seconds as numbers."""
     own = planner.memory()
     return {
-        "parameters": planner.trace.parameters,
+        "parameters": planner.model.parameters,
         "precision": planner.precision,
         "device": planner.plan.device,
         "measured": planner.measured,

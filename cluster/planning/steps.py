@@ -8,7 +8,7 @@ import torch
 from cluster.planning.devices import Device
 from cluster.planning.probe import Probe, ProbeRequest, probe
 from cluster.planning.replay import replay
-from cluster.planning.trace import Shape, Trace, trace
+from cluster.planning.trace import Footprint, Shape, Trace, trace
 from model.config import DocFormerV2Config
 from model.flops import step_flops
 
@@ -79,16 +79,17 @@ class Calibration:
 
 
 def calibrate(
-    device: torch.device, precision: str, zero: int, memory_of: Callable[[Trace], float]
+    device: torch.device, precision: str, zero: int, memory_of: Callable[[Footprint], float]
 ) -> tuple[Calibration, Probe]:
     """Measure preset `tiny` here; `memory_of` predicts its bytes without the process."""
     config, shape = DocFormerV2Config.preset("tiny"), Shape(8, 512, 128, 64)
     seen = probe(ProbeRequest(config.to_dict(), asdict(shape), zero, precision, activation_checkpointing=False))
     tiny = trace(config, shape, DTYPES[precision])
+    footprint = Footprint(tiny.parameters, tiny.activation_bytes)
     own = max(0.0, seen.forward_backward_s - replay(tiny, device))
     return (
         Calibration(
-            own / sum(tiny.operators.values()), seen.update_s / tiny.parameters, seen.peak_bytes - memory_of(tiny)
+            own / sum(tiny.operators.values()), seen.update_s / tiny.parameters, seen.peak_bytes - memory_of(footprint)
         ),
         seen,
     )

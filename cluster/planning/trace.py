@@ -84,16 +84,31 @@ def trace(config: DocFormerV2Config, shape: Shape, dtype: torch.dtype, checkpoin
     return Trace(parameters, recorder.operators, recorder.peak)
 
 
-def trace_pages(config: DocFormerV2Config, shape: Shape, dtype: torch.dtype, checkpointing: bool = False) -> Trace:
-    """`trace` for any number of pages: beyond four from two smaller ones, memory in proportion to the pages.
+@dataclass(frozen=True)
+class Footprint:
+    """What a micro-batch holds: elements of the parameters, bytes besides weights and gradients at most."""
 
-    The operators are then those of four pages.
-    """
-    if shape.pages <= 4:
-        return trace(config, shape, dtype, checkpointing)
-    two, four = (trace(config, replace(shape, pages=pages), dtype, checkpointing) for pages in (2, 4))
-    a_page = (four.activation_bytes - two.activation_bytes) / 2
-    return replace(four, activation_bytes=round(four.activation_bytes + a_page * (shape.pages - 4)))
+    parameters: int
+    activation_bytes: int
+
+
+def footprint(config: DocFormerV2Config, shape: Shape, dtype: torch.dtype, checkpointing: bool = False) -> Footprint:
+    """`trace`'s memory for any size, from three small traces: bytes grow with pages, and with pages times layers."""
+    layers, decoder_layers = config.num_layers, config.num_decoder_layers or config.num_layers
+    if shape.pages <= 2 and layers <= 4:
+        whole = trace(config, shape, dtype, checkpointing)
+        return Footprint(whole.parameters, whole.activation_bytes)
+
+    def small(pages: int, deep: int) -> Trace:
+        fewer = {**config.to_dict(), "num_layers": deep, "num_decoder_layers": round(deep * decoder_layers / layers)}
+        return trace(DocFormerV2Config.from_dict(fewer), replace(shape, pages=pages), dtype, checkpointing)
+
+    one, two, deeper = small(1, 2), small(2, 2), small(2, 4)
+    a_layer = (deeper.parameters - two.parameters) / 2
+    a_page_layer = (deeper.activation_bytes - two.activation_bytes) / 4
+    a_page = two.activation_bytes - one.activation_bytes
+    held = two.activation_bytes + a_page * (shape.pages - 2) + a_page_layer * shape.pages * (layers - 2)
+    return Footprint(round(two.parameters + a_layer * (layers - 2)), round(held))
 
 
 def largest_batch(config: DocFormerV2Config, shape: Shape, device: str = "cpu") -> dict[str, Any]:

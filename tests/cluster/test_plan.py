@@ -12,7 +12,7 @@ from cluster.planning.devices import DEVICES
 from cluster.planning.memory import memory
 from cluster.planning.probe import ProbeRequest, probe
 from cluster.planning.replay import replay
-from cluster.planning.trace import Shape, trace
+from cluster.planning.trace import Shape, footprint, trace
 from model.config import DocFormerV2Config
 from model.docformer import DocFormerV2ForConditionalGeneration
 
@@ -27,6 +27,14 @@ def test_a_trace_counts_the_parameters_and_grows_with_the_batch() -> None:
     assert 2 < eight.activation_bytes / two.activation_bytes < 4.1
     products = sum(count for op, count in two.operators.items() if "mm" in str(op.function))
     assert products > 6 * (TINY.num_layers + 2 * (TINY.num_decoder_layers or 0))
+
+
+def test_a_footprint_of_a_deep_model_is_its_traces() -> None:
+    config = DocFormerV2Config.preset("tiny", num_layers=8, num_decoder_layers=8)
+    shape = Shape(5, 96, 32, 16)
+    whole, estimated = trace(config, shape, torch.float32), footprint(config, shape, torch.float32)
+    assert estimated.parameters == whole.parameters
+    assert estimated.activation_bytes == pytest.approx(whole.activation_bytes, rel=0.05)
 
 
 def test_bf16_activations_are_about_half() -> None:
