@@ -1,4 +1,4 @@
-"""When training starts again: budgets of their own for lost workers and for errors of the program."""
+"""When Ray Train starts again: budgets of their own for lost workers and for errors of the program."""
 
 from ray.exceptions import RayActorError
 from ray.train import ControllerError, TrainingFailedError, WorkerGroupError
