@@ -203,7 +203,8 @@ class _HostCopy:
 
     def __init__(self, tensors: Named) -> None:
         self._sizes = _sizes(tensors)
-        self._device = tensors[0][1].device
+        # At stage 0 the first rank holds everything and the others nothing.
+        self._device = tensors[0][1].device if tensors else torch.device("cpu")
         on_gpu = self._device.type == "cuda"
         with torch.cuda.device(self._device) if on_gpu else contextlib.nullcontext():
             self._block = torch.empty(sum(size for _, size in self._sizes), pin_memory=on_gpu).zero_()
@@ -214,7 +215,7 @@ class _HostCopy:
 
     def take(self, tensors: Named) -> Tensor:
         """Copy every tensor; returns the copies one after the other, good until the next call."""
-        parts = self._block.split([size for _, size in self._sizes])  # type: ignore[no-untyped-call]
+        parts = torch.split(self._block, [size for _, size in self._sizes]) if tensors else ()
         if self._device.type == "cuda":
             for (_, tensor), part in zip(tensors, parts, strict=True):
                 part.copy_(tensor.detach(), non_blocking=True)

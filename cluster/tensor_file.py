@@ -46,7 +46,7 @@ def write_tensors(path: Path, sizes: Sequence[tuple[str, int]], data: Iterable[T
                 part = part[written:]
 
         put(memoryview(len(text).to_bytes(8, "little") + text))
-        for tensor in data:
+        for tensor in filter(len, data):
             whole = tensor.detach().to("cpu", torch.float32).contiguous().numpy().data.cast("B")
             for start in range(0, len(whole), CHUNK_BYTES):
                 put(whole[start : start + CHUNK_BYTES])

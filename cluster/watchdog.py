@@ -1,18 +1,19 @@
 """Ends a run that hangs: when no step ends in time, the stacks of all threads of every rank go to files.
 
-A rank hangs in a collective call because another one does, so each rank watches itself, and all notice together. The
-dump and the end come from a timer below the interpreter: they work also where a hanging library call keeps the
-interpreter's lock.
+A rank hangs in a collective call because another one does, so each rank watches itself, and all notice together. A
+thread says so, writes the stacks, and ends the process. Where a hanging library call keeps the interpreter's lock, and
+with it that thread, a timer below the interpreter writes the stacks and ends the process a little later.
 """
 
 import faulthandler
+import os
 import sys
 import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-GRACE_S = 2.0  # between the word and the end
+GRACE_S = 2.0  # between stacks and end: a rank that ends takes the others with it, which are to write theirs too
 
 
 class Watchdog:
@@ -37,7 +38,7 @@ class Watchdog:
     def beat(self, doing: str) -> None:
         """Say that this rank is alive, and what it does next."""
         self._doing, self._last = doing, time.monotonic()
-        faulthandler.dump_traceback_later(self._timeout_s + GRACE_S, file=self._file, exit=True)
+        faulthandler.dump_traceback_later(self._timeout_s + 2 * GRACE_S, file=self._file, exit=True)
 
     def _watch(self) -> None:
         while not self._closed.wait(max(0.05, self._last + self._timeout_s - time.monotonic())):
@@ -48,8 +49,10 @@ class Watchdog:
                 f"stacks of all threads in {self._path.parent}"
             )
             print(text, file=sys.stderr, flush=True)
+            faulthandler.dump_traceback(self._file)
             self._hung(text)
-            return
+            time.sleep(GRACE_S)
+            os._exit(1)
 
     def close(self) -> None:
         """Stop watching."""

@@ -154,3 +154,15 @@ def test_fragments_that_leave_a_gap_are_refused(tmp_path: Path) -> None:
     with pytest.raises(JobError, match="do not make up"):
         writer.finish()
     assert newest_good(tmp_path / "checkpoints") == (None, [])
+
+
+@pytest.mark.parametrize("background", [True, False])
+def test_a_rank_that_holds_nothing_saves_nothing(tmp_path: Path, background: bool) -> None:
+    """As all ranks but the first at ZeRO stage 0."""
+    writer = CheckpointWriter(tmp_path / "checkpoints", {}, Alone(), background=background)  # type: ignore[arg-type]
+    writer.reserve([])
+    writer.begin(1, [], {})
+    writer.finish()
+    found, complaints = newest_good(tmp_path / "checkpoints")
+    assert found is not None
+    assert not complaints

@@ -171,17 +171,17 @@ def hang(step: int, rank: int) -> None:
 
 
 def test_a_rank_that_hangs_ends_the_run_with_the_stacks_of_all(tiny_run: Run, tmp_path: Path) -> None:
-    settings = tiny_run(tmp_path / "run", hang_timeout_s=12, eval_every=100, checkpoint_every=2)
+    settings = tiny_run(tmp_path / "run", hang_timeout_s=30, eval_every=100, checkpoint_every=2)
     started = time.monotonic()
     with pytest.raises((ProcessExitedException, ProcessRaisedException)):
         train_together([settings], tmp_path, before=partial(hang, 5, rank=1))
-    assert time.monotonic() - started < 90
+    assert time.monotonic() - started < 150
     stacks = {path.name: path.read_text() for path in (tmp_path / "run" / "stacks").iterdir()}
     assert set(stacks) == {"rank-0.txt", "rank-1.txt"}
     assert "hanging" in stacks["rank-1.txt"]
     assert "cluster/exchange.py" in stacks["rank-0.txt"] or "distributed" in stacks["rank-0.txt"]
     texts = [event["text"] for event in events(tmp_path / "run", "hang")]
-    assert any("rank 1 hangs in step 5: nothing ended for hang_timeout_s = 12 s" in text for text in texts)
+    assert any("rank 1 hangs in step 5: nothing ended for hang_timeout_s = 30 s" in text for text in texts)
     train_together([tiny_run(tmp_path / "run")], tmp_path, workers=1)
     assert training(tmp_path / "run")[8]["world_size"] == 1
 
