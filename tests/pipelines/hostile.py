@@ -1,9 +1,11 @@
 """Documents that the tests make: plain ones, and ones that harm a careless reader."""
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pymupdf
+
+from pipelines.synthetic.locked import assemble
 
 TEXT = "the quick brown fox jumps over the lazy dog and runs to the river"
 
@@ -57,3 +59,87 @@ def bomb(side: int) -> bytes:
         content = pdf[0].get_contents()[0]
         pdf.update_stream(content, b"q 400 0 0 600 0 0 cm /B Do Q")
         return bytes(pdf.tobytes())
+
+
+def page_of(content: str, box: str = "0 0 400 600", filters: str = "") -> list[bytes]:
+    """Objects of a PDF whose one page has this content, already packed as `filters` say."""
+    return [
+        b"<</Type/Catalog/Pages 2 0 R>>",
+        b"<</Type/Pages/Count 1/Kids[3 0 R]>>",
+        f"<</Type/Page/Parent 2 0 R/MediaBox[{box}]/Contents 4 0 R>>".encode(),
+        f"<</Length {len(content)}{filters}>>\nstream\n{content}\nendstream".encode("latin-1"),
+    ]
+
+
+def million_pages() -> bytes:
+    """A page tree of ten objects that counts a million pages."""
+    levels = [f"<</Type/Pages/Count {10 ** (6 - level)}/Kids[{f'{3 + level} 0 R ' * 10}]>>" for level in range(6)]
+    return assemble([b"<</Type/Catalog/Pages 2 0 R>>", *map(str.encode, levels), page_of("")[2]])
+
+
+def nested_compression(levels: int = 4, size: int = 64 << 20) -> bytes:
+    """A page's content of `size` spaces, packed again and again to about a kilobyte."""
+    pack = zlib.compressobj(9)
+    data = b"".join(pack.compress(b" " * (1 << 20)) for _ in range(size >> 20)) + pack.flush()
+    for _ in range(levels - 1):
+        data = zlib.compress(data, 9)
+    return assemble(page_of(data.decode("latin-1"), filters=f"/Filter[{'/FlateDecode ' * levels}]"))
+
+
+def endless_xref() -> bytes:
+    """Cross-reference tables that each name themselves as the one before."""
+    data = assemble(page_of("BT ET"))
+    place = data.rindex(b"xref\n0") if b"xref\n0" in data else data.rindex(b"xref")
+    return data.replace(b"trailer\n<<", b"trailer\n<</Prev %d" % place).replace(
+        b"trailer<<", b"trailer<</Prev %d" % place
+    )
+
+
+def deep_objects(depth: int = 200_000) -> bytes:
+    """A page whose resources are arrays in arrays."""
+    objects = page_of("BT ET")
+    objects[2] = objects[2][:-2] + b"/Resources" + b"[" * depth + b"]" * depth + b">>"
+    return assemble(objects)
+
+
+def deep_forms(depth: int = 5000) -> bytes:
+    """A form in a form in a form, each an object of its own."""
+    objects = page_of("/A Do")
+    objects[2] = objects[2][:-2] + b"/Resources<</XObject<</A 5 0 R>>>>>>"
+    form = "<</Type/XObject/Subtype/Form/BBox[0 0 9 9]/Resources<</XObject<</A {} 0 R>>>>/Length 5>>"
+    return assemble(
+        [
+            *objects,
+            *(form.format(level).encode() + b"\nstream\n/A Do\nendstream" for level in [*range(6, 5 + depth), 5]),
+        ]
+    )
+
+
+def deep_pages(depth: int = 20_000) -> bytes:
+    """A page tree of one branch, `depth` levels deep."""
+    levels = [f"<</Type/Pages/Count 1/Kids[{3 + level} 0 R]/Parent {max(2, 1 + level)} 0 R>>" for level in range(depth)]
+    return assemble([b"<</Type/Catalog/Pages 2 0 R>>", *map(str.encode, levels), b"<</Type/Page/MediaBox[0 0 9 9]>>"])
+
+
+def deep_state(depth: int = 3_000_000) -> bytes:
+    """A page that saves the graphics state again and again."""
+    return assemble(page_of("q " * depth))
+
+
+def huge_box() -> bytes:
+    """A page of ten million points a side."""
+    return assemble(page_of("", box="0 0 10000000 10000000"))
+
+
+BOMBS: dict[str, Callable[[], bytes]] = {
+    "million pages": million_pages,
+    "nested compression": nested_compression,
+    "endless xref": endless_xref,
+    "deep objects": deep_objects,
+    "deep forms": deep_forms,
+    "deep pages": deep_pages,
+    "deep state": deep_state,
+    "huge box": huge_box,
+    "giant image": lambda: bomb(12_000),
+    "endless forms": endless,
+}

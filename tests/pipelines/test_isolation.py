@@ -16,7 +16,7 @@ from pipelines.isolation import PageReader, ReaderLimits, twice
 from pipelines.quarantine import DropError, Reason
 from pipelines.rows import PageMaker
 from pipelines.settings import CorpusSettings
-from tests.pipelines.hostile import TEXT, bomb, encrypted, endless, plain
+from tests.pipelines.hostile import BOMBS, TEXT, bomb, encrypted, endless, plain
 
 
 def reader(passwords: Sequence[str] = (), **limits: float) -> PageReader:
@@ -214,3 +214,18 @@ def test_passwords_come_from_a_file(tmp_path: Path) -> None:
     maker.close()
     with pytest.raises(UsageError, match="absent"):
         CorpusSettings(password_file=str(tmp_path / "absent")).passwords()
+
+
+@pytest.mark.parametrize("kind", BOMBS)
+def test_bombs_cost_themselves_only(kind: str) -> None:
+    """Each is read, or has a reason, within its time and memory; the next document is read whole."""
+    reason: object = None
+    with reader(page_cpu_s=3, page_timeout_s=60, memory_bytes=1 << 30) as one:
+        try:
+            for page in range(min(2, one.open(BOMBS[kind](), "pdf"))):
+                one.read(page)
+        except DropError as error:
+            reason = error.reason
+        assert one.open(plain(), "pdf") == 1
+        assert one.read(0).words == TEXT.split()
+    assert reason not in (Reason.INTERNAL, Reason.TIMEOUT)
