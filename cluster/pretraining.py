@@ -155,6 +155,7 @@ def _stop_on_signal(run: RunFolder) -> Iterator[list[signal.Signals]]:
     usual = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
     def ask(number: int, frame: FrameType | None) -> None:
+        signal.alarm(0)  # Ray's own handler, should it have been first, would abort the process after 3 s
         asked.append(signal.Signals(number))
         name = asked[0].name
         run.stop.write_text(name)

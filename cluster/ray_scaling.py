@@ -48,7 +48,7 @@ class MachineScaling(ElasticScalingPolicy):  # type: ignore[misc]
     def __init__(self, scaling_config: ScalingConfig, run: str, notice_s: float) -> None:
         super().__init__(scaling_config)
         self._run, self._notice_s = RunFolder(run), notice_s
-        self._workers = 0
+        self._workers, self._began = 0, 0.0
         self._places: dict[str, str] = {}
         self._avoided: set[str] = set()
         self._cause = "machines came"
@@ -129,7 +129,9 @@ class MachineScaling(ElasticScalingPolicy):  # type: ignore[misc]
         elif isinstance(state, RunningState) and isinstance(previous_state, SchedulingState):
             workers = previous_state.scaling_decision.num_workers
             if self._workers:
-                change = f"{self._workers} -> {workers} workers" if workers != self._workers else f"again {workers}"
+                change = (
+                    f"{self._workers} -> {workers} workers" if workers != self._workers else f"again {workers} workers"
+                )
                 self._run.note(
                     "resize",
                     f"step {newest_step(self._run) or 0}: {change}, {self._cause}",
@@ -137,13 +139,16 @@ class MachineScaling(ElasticScalingPolicy):  # type: ignore[misc]
                     before=self._workers,
                     after=workers,
                 )
-            self._workers, self._cause = workers, "machines came"
+            self._workers, self._cause, self._began = workers, "machines came", time.time()
 
     def _lost(self) -> str:
-        """In words, which machine of the last group is gone."""
+        """In words, why the last group ended: a machine that is gone, or gave notice."""
         nodes: dict[str, dict[str, Any]] = {node["NodeID"]: node for node in ray.nodes()}
         lost = [f"{ip} ({node[:8]})" for node, ip in self._places.items() if not _answers(nodes.get(node, {}))]
-        return f"lost node {', '.join(lost)}" if lost else "after a worker ended"
+        if lost:
+            return f"lost node {', '.join(lost)}"
+        notices = [event["text"] for event in self._run.noted("leaving") if event["time"] > self._began]
+        return notices[-1] if notices else "after a worker ended"
 
 
 def _answers(node: dict[str, Any]) -> bool:

@@ -105,6 +105,7 @@ def started(settings: PretrainSettings, *arguments: object) -> Command:
     return Command(run, config, *arguments)
 
 
+@pytest.mark.slow
 def test_a_worker_told_to_end_saves_and_the_run_goes_on(tiny_run: Run, tmp_path: Path) -> None:
     settings = tiny_run(tmp_path / "run", ray=True, workers="1:2", steps=100_000, checkpoint_every=100_000)
     command = started(settings)
