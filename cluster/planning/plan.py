@@ -97,18 +97,17 @@ class Planner:
 
     def memory(self, preset: str | None = None, zero: int | None = None) -> Memory:
         """Memory of one worker, for the configuration's own model or another preset."""
-        model = self.model if preset is None else self._preset(preset)
+        model = self.model if preset is None else self._footprint(DocFormerV2Config.preset(preset), preset)
         process = self.calibration.process_bytes if self.calibration else GPU_PROCESS_BYTES
         stage = self.run.zero if zero is None else zero
         return memory(model, stage, self.workers, self.precision, self.run.offload == "cpu", process)
 
-    @lru_cache  # noqa: B019 - a planner lives as long as its command
-    def _preset(self, preset: str) -> Footprint:
-        return self._footprint(DocFormerV2Config.preset(preset))
-
-    def _footprint(self, config: DocFormerV2Config) -> Footprint:
-        dtype, shape = DTYPES[self.precision], self.shape
-        model = footprint(config, shape, dtype, self.run.activation_checkpointing)
+    def _footprint(self, config: DocFormerV2Config, preset: str | None = None) -> Footprint:
+        dtype, shape, checkpointing = DTYPES[self.precision], self.shape, self.run.activation_checkpointing
+        if preset is None:
+            model = footprint(config, shape, dtype, checkpointing)
+        else:
+            model = _preset_footprint(preset, shape, dtype, checkpointing)
         if self.on_cpu:
             return model
         # Traced with the CPU's attention, which keeps its weights; a GPU's fused one keeps none, and needs one layer's
@@ -259,6 +258,11 @@ class Planner:
                 f"{training.hours:.1f} h): more reading nodes, or fewer pages by OCR (now {self.plan.ocr_share:.0%})"
             )
         return found
+
+
+@lru_cache(maxsize=64)
+def _preset_footprint(preset: str, shape: Shape, dtype: torch.dtype, checkpointing: bool) -> Footprint:
+    return footprint(DocFormerV2Config.preset(preset), shape, dtype, checkpointing)
 
 
 def _config(run: PretrainSettings) -> DocFormerV2Config:

@@ -95,7 +95,7 @@ class Footprint:
 def footprint(config: DocFormerV2Config, shape: Shape, dtype: torch.dtype, checkpointing: bool = False) -> Footprint:
     """`trace`'s memory for any size, from three small traces: bytes grow with pages, and with pages times layers."""
     layers, decoder_layers = config.num_layers, config.num_decoder_layers or config.num_layers
-    if shape.pages <= 2 and layers <= 4:
+    if shape.pages <= 2 and layers <= 6:
         whole = trace(config, shape, dtype, checkpointing)
         return Footprint(whole.parameters, whole.activation_bytes)
 
@@ -103,12 +103,13 @@ def footprint(config: DocFormerV2Config, shape: Shape, dtype: torch.dtype, check
         fewer = {**config.to_dict(), "num_layers": deep, "num_decoder_layers": round(deep * decoder_layers / layers)}
         return trace(DocFormerV2Config.from_dict(fewer), replace(shape, pages=pages), dtype, checkpointing)
 
-    one, two, deeper = small(1, 2), small(2, 2), small(2, 4)
-    a_layer = (deeper.parameters - two.parameters) / 2
-    a_page_layer = (deeper.activation_bytes - two.activation_bytes) / 4
+    # At fewer than four layers the output layer, not the depth, decides when most is held.
+    one, two, deeper = small(1, 4), small(2, 4), small(1, 6)
+    a_layer = (deeper.parameters - one.parameters) / 2
+    a_page_layer = (deeper.activation_bytes - one.activation_bytes) / 2
     a_page = two.activation_bytes - one.activation_bytes
-    held = two.activation_bytes + a_page * (shape.pages - 2) + a_page_layer * shape.pages * (layers - 2)
-    return Footprint(round(two.parameters + a_layer * (layers - 2)), round(held))
+    held = one.activation_bytes + a_page * (shape.pages - 1) + a_page_layer * shape.pages * (layers - 4)
+    return Footprint(round(one.parameters + a_layer * (layers - 4)), round(held))
 
 
 def largest_batch(config: DocFormerV2Config, shape: Shape, device: str = "cpu") -> dict[str, Any]:

@@ -118,7 +118,9 @@ def test_metrics_are_split_and_damage_is_named(tmp_path: Path) -> None:
     training, evaluations = read_metrics(tmp_path)
     assert [line["step"] for line in training] == [1]
     assert evaluations == [GOOD]
-    path.write_text('{"step": 1}\n{"st')
+    path.write_text('{"step": 1}\n{"st')  # the last line is being written
+    assert read_metrics(tmp_path)[0] == [{"step": 1}]
+    path.write_text('{"step": 1}\n{"st\n')
     with pytest.raises(UsageError, match="line 2"):
         read_metrics(tmp_path)
 
