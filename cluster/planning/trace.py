@@ -104,12 +104,12 @@ def footprint(config: DocFormerV2Config, shape: Shape, dtype: torch.dtype, check
         return trace(DocFormerV2Config.from_dict(fewer), replace(shape, pages=pages), dtype, checkpointing)
 
     # At fewer than four layers the output layer, not the depth, decides when most is held.
-    one, two, deeper = small(1, 4), small(2, 4), small(1, 6)
-    a_layer = (deeper.parameters - one.parameters) / 2
-    a_page_layer = (deeper.activation_bytes - one.activation_bytes) / 2
+    one, two, deeper = small(1, 4), small(2, 4), small(2, 6)
+    a_layer = (deeper.parameters - two.parameters) / 2
+    a_page_layer = (deeper.activation_bytes - two.activation_bytes) / 4
     a_page = two.activation_bytes - one.activation_bytes
-    held = one.activation_bytes + a_page * (shape.pages - 1) + a_page_layer * shape.pages * (layers - 4)
-    return Footprint(round(one.parameters + a_layer * (layers - 4)), round(held))
+    held = two.activation_bytes + a_page * (shape.pages - 2) + a_page_layer * shape.pages * (layers - 4)
+    return Footprint(round(two.parameters + a_layer * (layers - 4)), round(held))
 
 
 def largest_batch(config: DocFormerV2Config, shape: Shape, device: str = "cpu") -> dict[str, Any]:
