@@ -5,6 +5,7 @@ together hold every element once, at any ZeRO stage and number of workers: they 
 can be read back at any other stage and number.
 """
 
+import logging
 import math
 import os
 from collections.abc import Callable, Iterable, Iterator
@@ -43,6 +44,8 @@ class Engine:
             os.environ["DS_ACCELERATOR"] = "cpu"
         import deepspeed
 
+        # Its log goes to standard output, where results go; what it warns of (an optimizer it did not test) is meant.
+        logging.getLogger("DeepSpeed").setLevel(logging.ERROR)
         # No compiled operator is used: probing for them runs compilers, and the shared-memory one takes a minute to
         # build for what gloo does as well.
         vars(deepspeed.ops)["__compatible_ops__"] = {}
