@@ -1,7 +1,7 @@
 """A plan: memory of a worker, hours, dollars and disk of a configuration, and what limits it."""
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -9,6 +9,7 @@ import torch
 
 from cluster.planning.devices import ASSUMED_MFU, DEVICES, GB
 from cluster.planning.memory import Memory, memory
+from cluster.planning.probe import ProbeRequest, probe
 from cluster.planning.settings import PlanSettings
 from cluster.planning.simulation import BuildModel, TrainingModel, simulate_build, simulate_training
 from cluster.planning.steps import DTYPES, Calibration, StepTime, assumed, calibrate, measured
@@ -27,7 +28,6 @@ GPU_PROCESS_BYTES = 1.5 * GB
 # One Ray Data task through the driver.
 DRIVER_S = 0.003
 JOB_PAGES = 256
-SECONDS_A_MONTH = 30 * 24 * 3600
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,7 @@ class TrainingPlan:
         workers, micro_batches: workers, and micro-batches of each in a step.
         step_s, hours: of a step, of the run.
         epochs: passes over the corpus.
+        tokens: encoder and decoder positions of the run, visual ones and padding included.
         pages_a_second: that the feed must give, all workers together.
         dollars: on demand.
         limit: what takes most of a step.
@@ -62,10 +63,12 @@ class Planner:
         plan: what is assumed.
         pages: of the corpus.
         workers: of the run, at most.
-        measure: measure preset `tiny` and the operators of the model on this machine, and plan for machines like it.
+        measure: measure on this machine, and plan for machines like it: on a CPU preset `tiny` and the operators of
+            the model, on a GPU a step of the model itself (the operators are traced in the form that a CPU runs).
 
     Raises:
-        UsageError: a CPU is planned for without measuring: nobody states its peak.
+        UsageError: a CPU is planned for without measuring: nobody states its peak; or a GPU is to be measured that is
+            not here.
     """
 
     def __init__(self, run: PretrainSettings, plan: PlanSettings, pages: int, workers: int, measure: bool) -> None:
@@ -84,16 +87,26 @@ class Planner:
         self.model = self._footprint(self.config)
         self.calibration: Calibration | None = None
         if measure:
-            here = torch.device("cpu" if self.on_cpu else "cuda")
-            if not self.on_cpu and not torch.cuda.is_available():
-                raise UsageError(f"--measure: there is no {plan.device} here; measure there, or leave it out")
-            self.calibration, _ = calibrate(
-                here, self.precision, run.zero, lambda model: memory(model, run.zero, 1, self.precision).total
-            )
-            whole = trace(self.config, self.shape, DTYPES[self.precision], run.activation_checkpointing)
-            self.step_time = measured(whole, here, self.calibration)
+            self.step_time = self._measured()
         else:
             self.step_time = self._assumed(workers)
+
+    def _measured(self) -> StepTime:
+        run = self.run
+        if self.on_cpu:
+            self.calibration = calibrate(
+                self.precision, run.zero, lambda model: memory(model, run.zero, 1, self.precision).total
+            )
+            whole = trace(self.config, self.shape, DTYPES[self.precision], run.activation_checkpointing)
+            return measured(whole, self.calibration)
+        if not torch.cuda.is_available():
+            raise UsageError(f"--measure: there is no {self.plan.device} here; measure there, or leave it out")
+        request = ProbeRequest(
+            self.config.to_dict(), asdict(self.shape), run.zero, self.precision, run.activation_checkpointing
+        )
+        seen = probe(request)
+        exchange = self._assumed(self.workers).exchange  # one device alone exchanges nothing
+        return StepTime(seen.forward_backward_s, seen.update_s, exchange)
 
     def memory(self, preset: str | None = None, zero: int | None = None) -> Memory:
         """Memory of one worker, for the configuration's own model or another preset."""

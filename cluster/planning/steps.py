@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 import torch
 
 from cluster.planning.devices import Device
-from cluster.planning.probe import Probe, ProbeRequest, probe
+from cluster.planning.probe import ProbeRequest, probe
 from cluster.planning.replay import replay
 from cluster.planning.trace import Footprint, Shape, Trace, trace
 from model.config import DocFormerV2Config
@@ -15,6 +15,9 @@ from model.flops import step_flops
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 # Bytes that an AdamW update reads and writes for a parameter: gradient, weight and two moments in fp32.
 UPDATE_BYTES = 28
+# Bytes/s of a GPU's memory that an update is reckoned with.
+MEMORY_BYTES_A_SECOND = 2e12
+CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True)
@@ -59,8 +62,7 @@ def assumed(
     flops = shape.pages * step_flops(config, shape.text, shape.targets, pairs=shape.pairs).total
     # Gradients are summed and spread again: each goes out and comes in about once, in bf16.
     exchange = 2 * 2 * parameters * (workers - 1) / workers / link_bytes
-    memory_bytes_a_second = 2e12
-    return StepTime(flops / (device.bf16_flops * mfu), UPDATE_BYTES * parameters / memory_bytes_a_second, exchange)
+    return StepTime(flops / (device.bf16_flops * mfu), UPDATE_BYTES * parameters / MEMORY_BYTES_A_SECOND, exchange)
 
 
 @dataclass(frozen=True)
@@ -78,24 +80,22 @@ class Calibration:
     process_bytes: float
 
 
-def calibrate(
-    device: torch.device, precision: str, zero: int, memory_of: Callable[[Footprint], float]
-) -> tuple[Calibration, Probe]:
-    """Measure preset `tiny` here; `memory_of` predicts its bytes without the process."""
+def calibrate(precision: str, zero: int, memory_of: Callable[[Footprint], float]) -> Calibration:
+    """Measure preset `tiny` on this machine's CPU; `memory_of` predicts its bytes without the process."""
     config, shape = DocFormerV2Config.preset("tiny"), Shape(8, 512, 128, 64)
     seen = probe(ProbeRequest(config.to_dict(), asdict(shape), zero, precision, activation_checkpointing=False))
     tiny = trace(config, shape, DTYPES[precision])
     footprint = Footprint(tiny.parameters, tiny.activation_bytes)
-    own = max(0.0, seen.forward_backward_s - replay(tiny, device))
-    return (
-        Calibration(
-            own / sum(tiny.operators.values()), seen.update_s / tiny.parameters, seen.peak_bytes - memory_of(footprint)
-        ),
-        seen,
+    own = max(0.0, seen.forward_backward_s - replay(tiny, CPU))
+    return Calibration(
+        own / sum(tiny.operators.values()), seen.update_s / tiny.parameters, seen.peak_bytes - memory_of(footprint)
     )
 
 
-def measured(model: Trace, device: torch.device, calibration: Calibration) -> StepTime:
-    """Step time of one worker on this machine from its operators, each run alone, and the calibration."""
-    seconds = replay(model, device) + calibration.operator_s * sum(model.operators.values())
+def measured(model: Trace, calibration: Calibration) -> StepTime:
+    """Step time of one worker on this CPU from its operators, each run alone, and the calibration.
+
+    The exchange between workers of one machine is left out.
+    """
+    seconds = replay(model, CPU) + calibration.operator_s * sum(model.operators.values())
     return StepTime(seconds, calibration.update_s * model.parameters, 0.0)

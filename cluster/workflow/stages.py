@@ -148,16 +148,22 @@ class PretrainStage:
 
 
 @dataclass(frozen=True)
-class EvaluateStage:
-    """Held-out scores and a report of the run."""
+class _OfRun:
+    """What is made from a finished run's model."""
 
     run: Path
     output: Path
-    name: str = "evaluate"
 
     def inputs(self) -> Mapping[str, Any]:
         """The run's model."""
         return {"model": digest_of_output(self.run)}
+
+
+@dataclass(frozen=True)
+class EvaluateStage(_OfRun):
+    """Held-out scores and a report of the run."""
+
+    name: str = "evaluate"
 
     def make(self, anew: bool) -> str:
         """Write scores.json and report.html."""
@@ -170,16 +176,10 @@ class EvaluateStage:
 
 
 @dataclass(frozen=True)
-class ExportStage:
+class ExportStage(_OfRun):
     """The model as a folder that `from_pretrained` loads."""
 
-    run: Path
-    output: Path
     name: str = "export"
-
-    def inputs(self) -> Mapping[str, Any]:
-        """The run's model."""
-        return {"model": digest_of_output(self.run)}
 
     def make(self, anew: bool) -> str:
         """Write config.json, model.safetensors and the tokenizer; the folder appears whole."""
