@@ -9,10 +9,10 @@ from model.answers import Answer, Page, answer
 from model.docformer import DocFormerV2ForConditionalGeneration
 from model.processor import DocFormerV2Processor
 from pipelines.errors import UsageError
-from pipelines.isolation import twice
+from pipelines.pages.isolation import twice
+from pipelines.pages.rows import PageMaker
 from pipelines.progress import Progress
 from pipelines.quarantine import DropError
-from pipelines.rows import PageMaker
 from pipelines.settings import CorpusSettings
 from pipelines.sources.sniff import sniff
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from cluster.scores import Score, score_lines
+from cluster.runs.scores import Score, score_lines
 from cluster.stages import Stages, duration
 from pipelines.errors import StoppedError, UsageError
 
@@ -73,8 +73,8 @@ def _journey(pdfs: Path | None, out: Path, recipe: Path, stages: Stages) -> list
             _documents(out / "documents", wanted, stages)
 
     with stages.stage("corpus"):
-        from pipelines.build import build
-        from pipelines.corpus import Corpus
+        from pipelines.building.build import build
+        from pipelines.corpus.reader import Corpus
         from pipelines.settings import CorpusSettings
 
         settings = load_settings(CorpusSettings, "corpus", recipe, {})

@@ -4,10 +4,10 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from cluster.memory import GB
 from cluster.pretraining import pretrain
-from cluster.run_folder import RunFolder
+from cluster.runs.folder import RunFolder
 from cluster.settings import PretrainSettings
+from cluster.training.memory import GB
 from pipelines.errors import UsageError
 
 

@@ -4,14 +4,14 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from cluster.checkpoint import Checkpoint, newest_good
-from cluster.run_folder import RunFolder
+from cluster.checkpoints.checkpoint import Checkpoint, newest_good
+from cluster.runs.folder import RunFolder
 from model.config import DocFormerV2Config
 from model.docformer import DocFormerV2ForConditionalGeneration
 from model.processor import DocFormerV2Processor
 from model.tokenizer import load_tokenizer
+from pipelines.corpus.shards import sync_folder
 from pipelines.errors import UsageError
-from pipelines.shards import sync_folder
 
 
 def export_run(run_path: Path, out: Path) -> int:

@@ -14,11 +14,11 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from cluster.corpora import Corpora
-from cluster.page_index import find_index, index_key
-from cluster.run_folder import RunFolder, newest_step, prepare
+from cluster.runs.folder import RunFolder, newest_step, prepare
+from cluster.runs.watch import Watch
+from cluster.samples.corpora import Corpora
+from cluster.samples.page_index import find_index, index_key
 from cluster.settings import PretrainSettings
-from cluster.watch import Watch
 from pipelines.errors import JobError, UsageError
 
 POLL_S = 0.5
@@ -73,9 +73,9 @@ def pretrain(settings: PretrainSettings, resume: bool = False, allow_changed_cor
     prepare(run, settings, facts, resume, allow_changed_corpus)
     index.save(run.page_index, index_key(corpora, settings.held_out))
     if settings.ray:
-        from cluster.ray_train import fit
+        from cluster.workers.ray_train import fit
     else:
-        from cluster.plain import fit
+        from cluster.workers.plain import fit
     run.note("launch", f"{settings.workers} workers" if settings.ray else "this process")
     with Watch(run, settings.steps) as watch, _stop_on_signal(run) as stop:
         failure = _in_thread(lambda: fit(settings), watch, stop, settings.notice_s)
@@ -117,7 +117,7 @@ def _whole(path: str) -> str:
 
 def _check_parts(settings: PretrainSettings, corpora: Corpora) -> None:
     """Load the tokenizer and put the model's configuration together, so that bad ones are refused before anything."""
-    from cluster.assemble import model_config, tokenizer_of
+    from cluster.training.assemble import model_config, tokenizer_of
 
     model_config(settings, corpora, len(tokenizer_of(settings)))
 

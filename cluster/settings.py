@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from cluster.mixture import WeightedCorpus
+from cluster.samples.mixture import WeightedCorpus
 from model.objectives.settings import ObjectiveSettings
 
 # A resume may change these: they say where, how fast and in how many pieces, not what is computed; `steps` makes a run

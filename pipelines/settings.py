@@ -10,12 +10,12 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from pipelines.corpus.shards import file_sha256
 from pipelines.errors import UsageError
-from pipelines.grid import MAX_CELLS
-from pipelines.isolation import ReaderLimits
+from pipelines.labels.grid import MAX_CELLS
 from pipelines.ocr.doctr import weights_file
+from pipelines.pages.isolation import ReaderLimits
 from pipelines.schema import SCHEMA_VERSION
-from pipelines.shards import file_sha256
 from pipelines.sources.adapters import adapter_of
 from pipelines.sources.limits import SourceLimits
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from cluster.commands.command import add_command, add_config, add_json, print_result
 from cluster.options import add_flags, load_settings, read_section
-from pipelines.changes import table as touches
+from pipelines.building.changes import table as touches
 from pipelines.errors import UsageError
 from pipelines.settings import CorpusSettings
 
@@ -94,7 +94,7 @@ def register(commands: Any) -> None:
 
 def run_build(args: argparse.Namespace) -> int:
     """Build a corpus and print its account."""
-    from pipelines.build import build
+    from pipelines.building.build import build
 
     section = read_section(args.config, "corpus") if args.config else {}
     sources = args.sources or section.get("sources", [])
@@ -113,9 +113,9 @@ def run_build(args: argparse.Namespace) -> int:
 
 def run_update(args: argparse.Namespace) -> int:
     """Update a corpus and print its account."""
-    from pipelines.corpus import read_manifest
-    from pipelines.output import UPDATE, read_marker
-    from pipelines.update import update
+    from pipelines.building.output import UPDATE, read_marker
+    from pipelines.building.update import update
+    from pipelines.corpus.reader import read_manifest
 
     before = read_manifest(args.corpus)
     flags = {name: value for name, value in vars(args).items() if name in CorpusSettings.model_fields}
@@ -136,7 +136,7 @@ def run_update(args: argparse.Namespace) -> int:
 
 def run_verify(args: argparse.Namespace) -> int:
     """Verify a corpus; 1 on any mismatch."""
-    from pipelines.verify import verify
+    from pipelines.corpus.verify import verify
 
     problems = verify(args.corpus)
     print_result({"corpus": str(args.corpus), "mismatches": len(problems), "first": problems[:5]}, args.json)
@@ -145,7 +145,7 @@ def run_verify(args: argparse.Namespace) -> int:
 
 def run_stats(args: argparse.Namespace) -> int:
     """Print a corpus's statistics."""
-    from pipelines.stats import stats
+    from pipelines.corpus.stats import stats
 
     print_result(stats(args.corpus), args.json)
     return 0
@@ -153,8 +153,8 @@ def run_stats(args: argparse.Namespace) -> int:
 
 def run_report(args: argparse.Namespace) -> int:
     """Write a corpus's report."""
-    from pipelines.corpus import Corpus
-    from pipelines.report import write_report
+    from pipelines.corpus.reader import Corpus
+    from pipelines.report.corpus_report import write_report
 
     write_report(Corpus.open(args.corpus), args.out, pages=args.pages)
     print(f"wrote {args.out}; open it in a browser")
@@ -163,7 +163,7 @@ def run_report(args: argparse.Namespace) -> int:
 
 def run_diff(args: argparse.Namespace) -> int:
     """Compare two corpora; 1 when they differ."""
-    from pipelines.diff import diff
+    from pipelines.corpus.diff import diff
 
     differences = diff(args.a, args.b)
     print_result(differences.as_dict(), args.json)

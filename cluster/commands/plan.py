@@ -46,9 +46,9 @@ def run(args: argparse.Namespace) -> int:
 
 def _pages(corpora: tuple[str, ...]) -> int:
     """Pages of the corpora that are there, else as many as the paper pretrains on."""
-    from cluster.mixture import WeightedCorpus
     from cluster.planning.plan import PAPER_PAGES
-    from pipelines.corpus import MANIFEST, Corpus
+    from cluster.samples.mixture import WeightedCorpus
+    from pipelines.corpus.reader import MANIFEST, Corpus
 
     folders = [Path(WeightedCorpus.parse(text).path) for text in corpora]
     there = [folder for folder in folders if (folder / MANIFEST).is_file()]

@@ -28,8 +28,8 @@ def register(commands: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Show runs."""
-    from cluster.run_curves import write_curves
-    from cluster.runs import ALIVE, find_runs, look_at, table
+    from cluster.runs.listing import ALIVE, find_runs, look_at, table
+    from cluster.runs.run_curves import write_curves
 
     shown = ""
     while True:

@@ -22,7 +22,7 @@ def register(commands: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the state."""
-    from cluster.status import status
+    from cluster.runs.status import status
 
     print_result(status(args.folder), args.json)
     return 0

@@ -28,7 +28,7 @@ def register(commands: Any) -> None:
 def run_train(args: argparse.Namespace) -> int:
     """Train a tokenizer on a corpus's words."""
     from model.tokenizer import train_tokenizer
-    from pipelines.corpus import Corpus
+    from pipelines.corpus.reader import Corpus
 
     if args.out.exists() and any(args.out.iterdir()) and not args.overwrite:
         raise UsageError(f"{args.out}: already holds something; choose another folder or add --overwrite")

@@ -9,8 +9,8 @@ from cluster.launch import anyscale, crd, kuberay, skypilot
 from cluster.launch.dashboard import dashboard
 from cluster.launch.nodes import Range
 from cluster.launch.settings import LaunchSettings
+from pipelines.corpus.shards import write_text
 from pipelines.errors import UsageError
-from pipelines.shards import write_text
 
 CHECKS = {"kuberay": kuberay.check, "skypilot": skypilot.check, "anyscale": anyscale.check}
 # The files of each target that hold bounds.

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from cluster.planning.trace import Footprint, Trace
 
-# Elements of the engine's exchange buffers, at most (cluster/engine.py).
+# Elements of the engine's exchange buffers, at most (cluster/engine/zero.py).
 BUCKET_ELEMENTS = 500_000_000
 # Elements of weights that stage 3 keeps gathered, at most (DeepSpeed's stage3_max_live_parameters).
 LIVE_ELEMENTS = 1_000_000_000
@@ -47,7 +47,7 @@ def memory(
 
     Args:
         model: a micro-batch, with weights in the type that `precision` makes them.
-        zero: 0 to 3; under "bf16" stage 0 is run as stage 1 (`cluster.engine`).
+        zero: 0 to 3; under "bf16" stage 0 is run as stage 1 (`cluster.engine.zero`).
         workers: over which states are spread.
         precision: "fp32" or "bf16".
         offload: optimizer states in host memory.

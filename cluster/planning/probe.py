@@ -67,8 +67,8 @@ def _run(request: ProbeRequest) -> Probe:
     import torch.distributed as dist
     from torch._C._distributed_c10d import HashStore
 
-    from cluster.engine import Engine
-    from cluster.engine_settings import EngineSettings
+    from cluster.engine.settings import EngineSettings
+    from cluster.engine.zero import Engine
     from cluster.planning.trace import Shape, largest_batch
     from model.config import DocFormerV2Config
     from model.docformer import DocFormerV2ForConditionalGeneration

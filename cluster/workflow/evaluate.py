@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cluster.run_folder import RunFolder, settings_of
-from cluster.run_report import FilledSpan, write_run_report
-from cluster.scores import Score, held_out_scores, read_metrics
+from cluster.runs.folder import RunFolder, settings_of
+from cluster.runs.report import FilledSpan, write_run_report
+from cluster.runs.scores import Score, held_out_scores, read_metrics
 from cluster.settings import PretrainSettings
-from pipelines.corpus import Corpus
+from pipelines.corpus.reader import Corpus
+from pipelines.corpus.shards import write_text
 from pipelines.errors import JobError
-from pipelines.shards import write_text
 
 SCORES, REPORT = "scores.json", "report.html"
 
@@ -64,9 +64,9 @@ def _fill_masked_spans(run: Path, corpus: Corpus, settings: PretrainSettings) ->
     """One masked span on each of three held-out pages, filled in by the exported model; entries of its tokenizer."""
     from transformers.utils.logging import disable_progress_bar
 
-    from cluster.assemble import assemble
-    from cluster.filled_spans import fill_spans
-    from cluster.held_out import is_held_out
+    from cluster.runs.filled_spans import fill_spans
+    from cluster.samples.held_out import is_held_out
+    from cluster.training.assemble import assemble
     from model.docformer import DocFormerV2ForConditionalGeneration
     from model.sample import SampleBuilder
     from model.tokenizer import WordTokenizer, load_tokenizer

@@ -55,8 +55,8 @@ class CorpusStage:
 
     def inputs(self) -> Mapping[str, Any]:
         """The settings and the files that the sources hold now."""
-        from pipelines.listing import list_files
-        from pipelines.survey import stamp
+        from pipelines.building.listing import list_files
+        from pipelines.building.survey import stamp
 
         settings = self._settings()
         files = sorted(str(stamp(file)) for file in list_files(self._sources(), settings))
@@ -64,10 +64,10 @@ class CorpusStage:
 
     def make(self, anew: bool) -> str:
         """Build, resume or update."""
-        from pipelines.build import build
-        from pipelines.corpus import MANIFEST
-        from pipelines.output import BUILD, read_marker
-        from pipelines.update import update
+        from pipelines.building.build import build
+        from pipelines.building.output import BUILD, read_marker
+        from pipelines.building.update import update
+        from pipelines.corpus.reader import MANIFEST
 
         settings, sources = self._settings(), self._sources()
         unfinished = bool(read_marker(self.output, BUILD))
@@ -100,7 +100,7 @@ class TokenizerStage:
     def make(self, anew: bool) -> str:
         """Train; the folder appears whole."""
         from model.tokenizer import train_tokenizer
-        from pipelines.corpus import Corpus
+        from pipelines.corpus.reader import Corpus
 
         beside = self.output.with_name(f".{self.output.name}.new")
         shutil.rmtree(beside, ignore_errors=True)
@@ -167,7 +167,7 @@ class EvaluateStage(_OfRun):
 
     def make(self, anew: bool) -> str:
         """Write scores.json and report.html."""
-        from cluster.scores import score_lines
+        from cluster.runs.scores import score_lines
         from cluster.workflow.evaluate import evaluate
 
         evaluated = evaluate(self.run, self.output)
@@ -183,9 +183,9 @@ class ExportStage(_OfRun):
 
     def make(self, anew: bool) -> str:
         """Write config.json, model.safetensors and the tokenizer; the folder appears whole."""
-        from cluster.checkpoint import newest_good
+        from cluster.checkpoints.checkpoint import newest_good
         from cluster.export import export_checkpoint
-        from cluster.run_folder import RunFolder
+        from cluster.runs.folder import RunFolder
 
         run = RunFolder(self.run)
         checkpoint, _ = newest_good(run.checkpoints)

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from pipelines.corpus.shards import file_sha256, write_text
 from pipelines.errors import UsageError
-from pipelines.shards import file_sha256, write_text
 
 
 class State:

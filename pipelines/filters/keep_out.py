@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from pipelines.corpus import MANIFEST, Corpus
+from pipelines.corpus.reader import MANIFEST, Corpus
 from pipelines.errors import UsageError
 from pipelines.filters.shingles import runs, word_hashes
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from pipelines.children.served import serve, take_limits
 from pipelines.ocr.engine import OcrEngine, engine
 from pipelines.ocr.upright import Upright
 from pipelines.quarantine import DropError, Reason
-from pipelines.served import serve, take_limits
 
 
 class Reading:

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from pipelines.corpus.shards import file_sha256
 from pipelines.errors import UsageError
 from pipelines.ocr.engine import OcrPage, Picture
-from pipelines.shards import file_sha256
 
 CACHE = "$DOCTR_CACHE_DIR/models (by default ~/.cache/doctr/models)"
 

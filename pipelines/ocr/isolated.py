@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.child import Child
+from pipelines.children.child import Child
 from pipelines.ocr.engine import OcrPage, Picture
 
 # One thread a worker: the pool of workers is the parallelism, and an engine's own threads only get in its way.

@@ -21,9 +21,9 @@ from torch._C._distributed_c10d import HashStore
 
 sys.path[0] = str(Path(__file__).resolve().parents[2])
 
-from cluster.checkpoint_writer import CheckpointWriter  # noqa: E402
-from cluster.engine import MOMENTS, Fragment  # noqa: E402
-from cluster.exchange import Exchange  # noqa: E402
+from cluster.checkpoints.writer import CheckpointWriter  # noqa: E402
+from cluster.engine.exchange import Exchange  # noqa: E402
+from cluster.engine.zero import MOMENTS, Fragment  # noqa: E402
 
 SAVES, STEPS, STEP_S = 3, 25, 0.2  # so many steps at least after each save
 ELEMENTS = 2**20  # of one parameter

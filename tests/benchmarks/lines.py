@@ -31,8 +31,8 @@ from PIL import Image
 # A script's own folder comes first on the path, and this file would hide a package of its name.
 sys.path[0] = str(Path(__file__).resolve().parents[2])
 
-from pipelines.geometry import deskew, estimate_skew  # noqa: E402
-from pipelines.lines import line_ids  # noqa: E402
+from pipelines.labels.geometry import deskew, estimate_skew  # noqa: E402
+from pipelines.labels.lines import line_ids  # noqa: E402
 from pipelines.ocr import engine  # noqa: E402
 from pipelines.synthetic import KINDS  # noqa: E402
 from pipelines.synthetic.pdf import pdf_bytes  # noqa: E402

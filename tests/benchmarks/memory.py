@@ -19,7 +19,7 @@ import psutil
 # A script's own folder comes first on the path, and this file would hide a package of its name.
 sys.path[0] = str(Path(__file__).resolve().parents[2])
 
-from pipelines.rows import PageMaker  # noqa: E402
+from pipelines.pages.rows import PageMaker  # noqa: E402
 from pipelines.settings import CorpusSettings  # noqa: E402
 from pipelines.sources.address import SourceFile  # noqa: E402
 from pipelines.synthetic import generate  # noqa: E402

@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 # A script's own folder comes first on the path, and a file beside this one would hide the package of its name.
 sys.path[0] = str(Path(__file__).resolve().parents[2])
 
-from cluster.order import SampleOrder, share  # noqa: E402
-from cluster.page_index import PageIndex  # noqa: E402
+from cluster.samples.order import SampleOrder, share  # noqa: E402
+from cluster.samples.page_index import PageIndex  # noqa: E402
 
 GROUP = 32
 Ints = NDArray[np.int64]
@@ -96,8 +96,8 @@ def index_cost(pages: int) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    from cluster.corpora import Corpora
-    from cluster.page_index import make_index
+    from cluster.samples.corpora import Corpora
+    from cluster.samples.page_index import make_index
     from pipelines.schema import PAGES
 
     rows = 8192

@@ -37,13 +37,13 @@ from PIL import Image
 # A script's own folder comes first on the path, and this file would hide a package of its name.
 sys.path[0] = str(Path(__file__).resolve().parents[2])
 
-from pipelines.build import build  # noqa: E402
-from pipelines.isolation import PageReader  # noqa: E402
-from pipelines.jobs import KEPT_OUT, page_maker, read_job  # noqa: E402
-from pipelines.parts import FACT_SHARDS, KINDS  # noqa: E402
+from pipelines.building.build import build  # noqa: E402
+from pipelines.building.jobs import KEPT_OUT, page_maker, read_job  # noqa: E402
+from pipelines.corpus.parts import FACT_SHARDS, KINDS  # noqa: E402
+from pipelines.pages.isolation import PageReader  # noqa: E402
+from pipelines.pages.reader import Document  # noqa: E402
+from pipelines.pages.rows import PageMaker  # noqa: E402
 from pipelines.quarantine import DropError  # noqa: E402
-from pipelines.reader import Document  # noqa: E402
-from pipelines.rows import PageMaker  # noqa: E402
 from pipelines.settings import CorpusSettings  # noqa: E402
 from pipelines.sources.address import SourceFile  # noqa: E402
 from pipelines.synthetic.phrases import BUSINESS, CLAUSES  # noqa: E402

@@ -20,12 +20,12 @@ import pymupdf
 # A script's own folder comes first on the path, and its files would hide packages of their names.
 sys.path[0] = str(Path(__file__).resolve().parents[2])
 
-from pipelines.build import build  # noqa: E402
-from pipelines.diff import diff  # noqa: E402
+from pipelines.building.build import build  # noqa: E402
+from pipelines.building.update import update  # noqa: E402
+from pipelines.corpus.diff import diff  # noqa: E402
 from pipelines.settings import CorpusSettings  # noqa: E402
 from pipelines.stream import start_ray  # noqa: E402
 from pipelines.synthetic.phrases import BUSINESS, CLAUSES  # noqa: E402
-from pipelines.update import update  # noqa: E402
 
 OLD = CorpusSettings(ocr="text-layer")
 NEW = OLD.model_copy(update={"grid_rows": 8, "grid_columns": 8})

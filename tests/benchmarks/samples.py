@@ -54,8 +54,8 @@ def generated(pages: int, words: int, picture: tuple[int, int]) -> list[dict[str
 
 def write_corpus(folder: Path, pages: int, words: int, picture: tuple[int, int] = (512, 384)) -> None:
     """A corpus of generated pages, two of each document, as a build leaves it."""
+    from pipelines.corpus.shards import file_sha256, write_shard
     from pipelines.schema import PAGES, SCHEMA_VERSION, page_id
-    from pipelines.shards import file_sha256, write_shard
 
     rows = []
     for number, row in enumerate(generated(pages, words, picture)):

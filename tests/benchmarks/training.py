@@ -31,7 +31,7 @@ import torch.multiprocessing as mp
 # A script's own folder comes first on the path, and a file beside this one would hide the package of its name.
 sys.path[0] = str(Path(__file__).resolve().parents[2])
 
-from cluster.run_folder import RunFolder, prepare  # noqa: E402
+from cluster.runs.folder import RunFolder, prepare  # noqa: E402
 from cluster.settings import PretrainSettings  # noqa: E402
 from model.tokenizer import train_tokenizer  # noqa: E402
 from tests.benchmarks.samples import write_corpus  # noqa: E402
@@ -45,7 +45,7 @@ class BareLoop:
     """A plain training loop's step: nothing but the model, its optimizer, and DDP where there are several processes."""
 
     def __init__(self, settings: PretrainSettings, device: torch.device) -> None:
-        from cluster.assemble import assemble, new_model
+        from cluster.training.assemble import assemble, new_model
 
         self._linear = torch.nn.functional.linear
         self._clip, self._device = settings.gradient_clip, device
@@ -101,8 +101,8 @@ class Clock:
 
 def run_beside_bare(settings: PretrainSettings, rounds: int, warm_up: int, started: float) -> dict[str, Any]:
     """Train the run of `settings`; in its first steps a bare step goes before each of its own."""
-    from cluster.feed import Feed, StepBatch
-    from cluster.training import train
+    from cluster.samples.feed import Feed, StepBatch
+    from cluster.training.loop import train
 
     device = torch.device("cuda", torch.cuda.current_device()) if torch.cuda.is_available() else torch.device("cpu")
     clock, bare = Clock(), BareLoop(settings, device)

@@ -25,9 +25,9 @@ sys.path[0] = str(Path(__file__).resolve().parents[2])
 
 import pymupdf  # noqa: E402
 
-from pipelines.isolation import ReaderLimits  # noqa: E402
+from pipelines.pages.isolation import ReaderLimits  # noqa: E402
+from pipelines.pages.reader import Document, text_words  # noqa: E402
 from pipelines.quarantine import DropError  # noqa: E402
-from pipelines.reader import Document, text_words  # noqa: E402
 
 Words = list[tuple[str, float, float, float, float]]
 LIMITS = ReaderLimits().model_dump()

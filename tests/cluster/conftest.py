@@ -26,7 +26,7 @@ OBJECTIVES = {"max_text_tokens": 48, "max_target_tokens": 16, "line_pairs": 16}
 @pytest.fixture(scope="session")
 def small_corpus(tmp_path_factory: pytest.TempPathFactory, ray_session: None) -> Path:
     """A corpus of 40 generated documents."""
-    from pipelines.build import build
+    from pipelines.building.build import build
     from pipelines.settings import CorpusSettings
     from pipelines.synthetic import generate
 
@@ -40,7 +40,7 @@ def small_corpus(tmp_path_factory: pytest.TempPathFactory, ray_session: None) ->
 def small_tokenizer(small_corpus: Path) -> Path:
     """A tokenizer trained on `small_corpus`."""
     from model.tokenizer import train_tokenizer
-    from pipelines.corpus import Corpus
+    from pipelines.corpus.reader import Corpus
 
     out = small_corpus.parent / "tokenizer"
     train_tokenizer((row["words"] for row in Corpus.open(small_corpus).rows(["words"])), out, vocab_size=400)

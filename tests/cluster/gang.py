@@ -8,7 +8,7 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 
-from cluster.run_folder import RunFolder, prepare
+from cluster.runs.folder import RunFolder, prepare
 from cluster.settings import PretrainSettings
 
 FACTS = {"corpora": {}, "tokenizer_digest": "as tested"}
@@ -29,7 +29,7 @@ def _work(rank: int, workers: int, meeting: str, texts: list[str], before: Calla
     os.environ.update({"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(workers)})
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{meeting}", rank=rank, world_size=workers)
-    from cluster.training import train
+    from cluster.training.loop import train
 
     if before is not None:
         before()

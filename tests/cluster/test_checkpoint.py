@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 import torch
 
-import cluster.checkpoint as checkpoint
-import cluster.checkpoint_writer as checkpoint_writer
-from cluster.checkpoint import Checkpoint, DamagedError, complete, newest_good
-from cluster.checkpoint_writer import CheckpointWriter
-from cluster.engine import Fragment
+import cluster.checkpoints.checkpoint as checkpoint
+import cluster.checkpoints.writer as checkpoint_writer
+from cluster.checkpoints.checkpoint import Checkpoint, DamagedError, complete, newest_good
+from cluster.checkpoints.writer import CheckpointWriter
+from cluster.engine.zero import Fragment
 from pipelines.errors import JobError
 
 SHAPES = {"a": (2, 3), "b": (4,)}

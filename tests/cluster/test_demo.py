@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from cluster.curves import Series, chart, ticks
 from cluster.demo import MARKER, clear_own_output, run_demo
-from cluster.run_report import FilledSpan, completions, curves, run_summary, score_table
-from cluster.scores import held_out_scores, read_metrics, score_lines
+from cluster.runs.curves import Series, chart, ticks
+from cluster.runs.report import FilledSpan, completions, curves, run_summary, score_table
+from cluster.runs.scores import held_out_scores, read_metrics, score_lines
 from cluster.stages import Stages, duration
 from pipelines.errors import UsageError
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from cluster.checkpoint import complete
+from cluster.checkpoints.checkpoint import complete
 from cluster.pretraining import pretrain
 from cluster.settings import PretrainSettings
 from tests.cluster.gang import train_together

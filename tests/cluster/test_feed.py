@@ -12,11 +12,11 @@ import pytest
 import torch
 import yaml
 
-from cluster.assemble import Parts, assemble
 from cluster.cli import main
-from cluster.feed import Feed, StepBatch
+from cluster.samples.feed import Feed, StepBatch
 from cluster.settings import PretrainSettings
-from pipelines.corpus import Corpus
+from cluster.training.assemble import Parts, assemble
+from pipelines.corpus.reader import Corpus
 from pipelines.errors import UsageError
 from tests.cluster.gang import train_together
 
@@ -28,7 +28,7 @@ STEPS = 24
 @pytest.fixture(scope="session")
 def other_corpus(small_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A corpus of 12 documents, four of them in `small_corpus` too."""
-    from pipelines.build import build
+    from pipelines.building.build import build
     from pipelines.settings import CorpusSettings
     from pipelines.synthetic import generate
 
@@ -105,8 +105,8 @@ def test_workers_share_each_batch(tiny_run: Run, tmp_path: Path) -> None:
 def test_the_index_of_a_run_is_read_again_and_made_anew_when_damaged(
     tiny_run: Run, small_corpus: Path, tmp_path: Path
 ) -> None:
-    from cluster.corpora import Corpora
-    from cluster.page_index import find_index, index_key, make_index
+    from cluster.samples.corpora import Corpora
+    from cluster.samples.page_index import find_index, index_key, make_index
 
     corpora, file = Corpora.open(tiny_run(tmp_path).corpora), tmp_path / "pages.npz"
     made = make_index(corpora, 0.2)

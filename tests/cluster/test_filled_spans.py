@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from tokenizers import Tokenizer, models, pre_tokenizers
 
-from cluster.filled_spans import fill_spans
+from cluster.runs.filled_spans import fill_spans
 from model.objectives.settings import ObjectiveSettings
 from model.sample import SampleBuilder
 from model.tokenizer import WordTokenizer

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from cluster.guard import Guard, Policy
+from cluster.training.guard import Guard, Policy
 
 POLICY = Policy(on_nan="skip", on_spike="rewind", loss_factor=2.0, norm_factor=10.0, window=5, limit=2)
 

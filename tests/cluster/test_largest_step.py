@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from cluster.cli import main
-from cluster.largest_step import Trial, largest_that_fits
-from cluster.memory import GB
 from cluster.pretraining import pretrain
 from cluster.settings import PretrainSettings
+from cluster.training.largest_step import Trial, largest_that_fits
+from cluster.training.memory import GB
 from pipelines.errors import UsageError
 from tests.cluster.test_pretrain_command import lasting, metrics, write_config
 

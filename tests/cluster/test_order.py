@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cluster.held_out import document_hash, held_out_bound, is_held_out
-from cluster.mixture import Mixture, WeightedCorpus
-from cluster.order import Place, SampleOrder, share
-from cluster.page_index import PageIndex
+from cluster.samples.held_out import document_hash, held_out_bound, is_held_out
+from cluster.samples.mixture import Mixture, WeightedCorpus
+from cluster.samples.order import Place, SampleOrder, share
+from cluster.samples.page_index import PageIndex
 
 
 def order_of(sizes: list[int], seed: int, window_groups: int = 16) -> SampleOrder:

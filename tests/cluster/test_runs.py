@@ -10,8 +10,8 @@ import yaml
 from PIL import Image
 
 from cluster.cli import main
-from cluster.run_folder import LOCK_WAIT_S, RunFolder
-from cluster.runs import find_runs, look_at, table
+from cluster.runs.folder import LOCK_WAIT_S, RunFolder
+from cluster.runs.listing import find_runs, look_at, table
 from cluster.settings import PretrainSettings
 from pipelines.errors import UsageError
 

@@ -19,13 +19,13 @@ from ray.train import TrainingFailedError, WorkerGroupError
 from ray.train.v2._internal.exceptions import WorkerHealthCheckFailedError
 from ray.train.v2._internal.execution.failure_handling import FailureDecision
 
-import cluster.ray_worker
-from cluster.feed import Feed, StepBatch
-from cluster.pages import PageStore
+import cluster.workers.ray_worker
 from cluster.pretraining import pretrain
-from cluster.ray_failures import Budgets
-from cluster.run_folder import RunFolder, newest_step
+from cluster.runs.folder import RunFolder, newest_step
+from cluster.samples.feed import Feed, StepBatch
+from cluster.samples.pages import PageStore
 from cluster.settings import PretrainSettings
+from cluster.workers.ray_failures import Budgets
 from pipelines.errors import JobError, UsageError
 from tests.cluster.conftest import TINY
 from tests.cluster.machines import Command
@@ -88,8 +88,8 @@ def test_a_bug_in_one_of_two_workers_ends_the_run(
         Feed.__getitem__ = fail_on_rank_1  # type: ignore[method-assign]
         run_worker(config)
 
-    run_worker = cluster.ray_worker.run_worker
-    monkeypatch.setattr(cluster.ray_worker, "run_worker", broken)
+    run_worker = cluster.workers.ray_worker.run_worker
+    monkeypatch.setattr(cluster.workers.ray_worker, "run_worker", broken)
     with pytest.raises(JobError, match=r"ZeroDivisionError: a bug in one worker .*--resume"):
         pretrain(tiny_run(tmp_path / "run", ray=True, workers=2, checkpoint_every=2))
     run = RunFolder(tmp_path / "run")

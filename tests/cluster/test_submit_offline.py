@@ -55,7 +55,7 @@ def test_the_project_travels_without_data_and_addresses(tmp_path: Path) -> None:
     config.write_text("pretrain: {workers: 1:4}\nsubmit: {address: http://secret.example}\n")
     folder = stage(tmp_path / "project", config)
     names = {file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file()}
-    assert {"cluster/cli.py", "model/docformer.py", "pipelines/build.py", "cluster/recipes/tiny.yaml"} <= names
+    assert {"cluster/cli.py", "model/docformer.py", "pipelines/building/build.py", "cluster/recipes/tiny.yaml"} <= names
     assert {name.split("/")[0] for name in names} == {"cluster", "model", "pipelines", "run.yaml", "pins.txt"}
     assert not [name for name in names if "__pycache__" in name]
     assert (folder / "run.yaml").read_text() == "pretrain:\n  workers: '1:4'\n"

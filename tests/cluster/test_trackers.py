@@ -11,7 +11,7 @@ import pytest
 
 from cluster.pretraining import pretrain
 from cluster.settings import PretrainSettings
-from cluster.trackers import Trackers
+from cluster.training.trackers import Trackers
 from pipelines.errors import UsageError
 
 Run = Callable[..., PretrainSettings]

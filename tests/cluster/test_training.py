@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from cluster.checkpoint import newest_good
+from cluster.checkpoints.checkpoint import newest_good
 from cluster.pretraining import pretrain
 from cluster.settings import PretrainSettings
 from tests.cluster.gang import train_together
@@ -89,8 +89,8 @@ def test_a_run_leaves_what_the_contract_says(plain_runs: Path) -> None:
 def test_the_exported_model_scores_as_the_run_did(plain_runs: Path, tiny_run: Run) -> None:
     import torch
 
-    from cluster.assemble import assemble
-    from cluster.evaluation import spread
+    from cluster.training.assemble import assemble
+    from cluster.training.evaluation import spread
     from model.batch import collate
     from model.docformer import DocFormerV2ForConditionalGeneration
 

@@ -14,7 +14,7 @@ import torch
 import torch.distributed as dist
 from torch.multiprocessing import ProcessExitedException, ProcessRaisedException
 
-from cluster.checkpoint import Checkpoint, complete
+from cluster.checkpoints.checkpoint import Checkpoint, complete
 from cluster.pretraining import pretrain
 from cluster.settings import PretrainSettings
 from pipelines.errors import JobError
@@ -37,7 +37,7 @@ def events(run: Path, kind: str) -> list[dict[str, Any]]:
 
 def poison(step: int, rank: int = 0) -> None:
     """From now on, make the loss of `step` no number on one rank."""
-    import cluster.training as training
+    import cluster.training.loop as training
 
     take_step = training.take_step
 
@@ -62,7 +62,7 @@ def poison(step: int, rank: int = 0) -> None:
 
 @pytest.fixture
 def poisoned_in(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
-    import cluster.training as training
+    import cluster.training.loop as training
 
     def now(step: int) -> None:
         monkeypatch.setattr(training, "take_step", training.take_step)
@@ -158,7 +158,7 @@ def test_a_loss_spike_is_noted_and_the_update_made(tiny_run: Run, tmp_path: Path
 
 
 def hang(step: int, rank: int) -> None:
-    import cluster.training as training
+    import cluster.training.loop as training
 
     take_step = training.take_step
 
@@ -179,7 +179,7 @@ def test_a_rank_that_hangs_ends_the_run_with_the_stacks_of_all(tiny_run: Run, tm
     stacks = {path.name: path.read_text() for path in (tmp_path / "run" / "stacks").iterdir()}
     assert set(stacks) == {"rank-0.txt", "rank-1.txt"}
     assert "hanging" in stacks["rank-1.txt"]
-    assert "cluster/exchange.py" in stacks["rank-0.txt"] or "distributed" in stacks["rank-0.txt"]
+    assert "cluster/engine/exchange.py" in stacks["rank-0.txt"] or "distributed" in stacks["rank-0.txt"]
     texts = [event["text"] for event in events(tmp_path / "run", "hang")]
     assert any("rank 1 hangs in step 5: nothing ended for hang_timeout_s = 30 s" in text for text in texts)
     train_together([tiny_run(tmp_path / "run")], tmp_path, workers=1)
@@ -206,7 +206,7 @@ def test_a_store_that_takes_nothing_is_one_clear_error(tiny_run: Run, tmp_path: 
         (tmp_path / "run" / "checkpoints").rmdir()
         (tmp_path / "run" / "checkpoints").symlink_to("/proc")
 
-    import cluster.training as training
+    import cluster.training.loop as training
 
     make = training.CheckpointWriter
 

@@ -14,10 +14,10 @@ import yaml
 
 from cluster.cli import main
 from cluster.workflow.run import NAMES, run_workflow
-from pipelines.corpus import Corpus
-from pipelines.diff import diff
+from pipelines.corpus.diff import diff
+from pipelines.corpus.reader import Corpus
+from pipelines.corpus.shards import file_sha256
 from pipelines.errors import UsageError
-from pipelines.shards import file_sha256
 from pipelines.synthetic import generate
 from tests.cluster.conftest import OBJECTIVES, TINY
 

@@ -13,13 +13,13 @@ import pymupdf
 import pytest
 from PIL import Image
 
-from pipelines.inventory import Record, inspect
-from pipelines.isolation import PageReader, ReaderLimits
-from pipelines.listing import list_files
+from pipelines.building.listing import list_files
+from pipelines.pages.isolation import PageReader, ReaderLimits
+from pipelines.pages.rows import PageMaker, quarantine_row
 from pipelines.quarantine import DropError, Reason
-from pipelines.rows import PageMaker, quarantine_row
 from pipelines.settings import CorpusSettings
 from pipelines.sources.adapters import ADAPTERS
+from pipelines.sources.inventory import Record, inspect
 from pipelines.sources.provided import provided_words, split_lines
 from tests.pipelines.archives import tarred, zipped
 from tests.pipelines.hostile import plain

@@ -5,8 +5,8 @@ from pathlib import Path
 import pymupdf
 import pytest
 
-from pipelines.build import build
-from pipelines.corpus import Corpus
+from pipelines.building.build import build
+from pipelines.corpus.reader import Corpus
 from pipelines.errors import UsageError
 from pipelines.settings import CorpusSettings
 

@@ -9,19 +9,19 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from pipelines.build import build
-from pipelines.corpus import Corpus
+from pipelines.building.build import build
+from pipelines.corpus.facts import FACTS
+from pipelines.corpus.reader import Corpus
+from pipelines.corpus.stats import stats
+from pipelines.corpus.verify import verify
 from pipelines.errors import UsageError
-from pipelines.facts import FACTS
 from pipelines.filters.decide import all_reasons
 from pipelines.filters.duplicates import near_repeats, repeats
 from pipelines.filters.keep_out import keep_out_runs, overlap
 from pipelines.filters.shingles import word_hashes
 from pipelines.filters.signature import signature, text_key
-from pipelines.language import identify
+from pipelines.labels.language import identify
 from pipelines.settings import CorpusSettings
-from pipelines.stats import stats
-from pipelines.verify import verify
 from tests.pipelines.hostile import TEXT, encrypted, plain
 
 WORDS = [f"word{number}" for number in range(3000)]

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from pipelines.errors import UsageError
-from pipelines.inventory import distinct, inspect, plan_jobs
-from pipelines.isolation import PageReader, ReaderLimits
+from pipelines.pages.isolation import PageReader, ReaderLimits
 from pipelines.sources.address import SourceFile
 from pipelines.sources.find import find_files
+from pipelines.sources.inventory import distinct, inspect, plan_jobs
 from pipelines.sources.sniff import sniff
 from tests.pipelines.hostile import TEXT, encrypted, plain
 

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from pipelines.errors import UsageError
-from pipelines.isolation import PageReader, ReaderLimits, twice
+from pipelines.pages.isolation import PageReader, ReaderLimits, twice
+from pipelines.pages.rows import PageMaker
 from pipelines.quarantine import DropError, Reason
-from pipelines.rows import PageMaker
 from pipelines.settings import CorpusSettings
 from tests.pipelines.hostile import BOMBS, TEXT, bomb, encrypted, endless, plain
 
@@ -159,7 +159,7 @@ def test_one_child_serves_a_limited_number_of_documents_and_none_is_left() -> No
 def test_the_child_dies_with_its_parent() -> None:
     code = (
         "import time\nfrom tests.pipelines.hostile import endless\n"
-        "from pipelines.isolation import PageReader, ReaderLimits\n"
+        "from pipelines.pages.isolation import PageReader, ReaderLimits\n"
         "one = PageReader(ReaderLimits(), 200, 80)\none.open(endless(), 'pdf')\n"
         "print(one.child_pid, flush=True)\none.read(0)\n"
     )

@@ -11,22 +11,22 @@ import psutil
 import pytest
 
 from cluster.cli import main
-from pipelines.build import build
-from pipelines.corpus import Corpus
-from pipelines.diff import diff
+from pipelines.building.build import build
+from pipelines.corpus.diff import diff
+from pipelines.corpus.reader import Corpus
+from pipelines.corpus.verify import verify
 from pipelines.settings import CorpusSettings
-from pipelines.verify import verify
 from tests.pipelines.hostile import TEXT, plain
 
 SETTINGS = CorpusSettings(ocr="text-layer", image_long_side=100, shard_pages=8, drop_duplicates=True)
 FLAGS = ["--ocr", "text-layer", "--image-long-side", "100", "--shard-pages", "8", "--drop-duplicates"]
 # The commit's steps: after the shards are written and before the manifest, after it, and amid the clearing away.
 STEPS = {
-    "before any shard": ("pipelines.assemble", "run_jobs", "before"),
-    "before a revised shard": ("pipelines.revise", "write_part", "before"),
-    "after the data": ("pipelines.manifest", "write_text", "before"),
-    "after the manifest": ("pipelines.manifest", "write_text", "after"),
-    "after the clearing": ("pipelines.assemble", "clear", "after"),
+    "before any shard": ("pipelines.building.assemble", "run_jobs", "before"),
+    "before a revised shard": ("pipelines.building.revise", "write_part", "before"),
+    "after the data": ("pipelines.corpus.manifest", "write_text", "before"),
+    "after the manifest": ("pipelines.corpus.manifest", "write_text", "after"),
+    "after the clearing": ("pipelines.building.assemble", "clear", "after"),
 }
 KILLER = """
 import importlib, os, signal, sys

@@ -9,8 +9,8 @@ import pymupdf
 import pytest
 from numpy.typing import NDArray
 
-from pipelines.geometry import _steps_right, deskew, estimate_skew, quantise
-from pipelines.labels import label_page
+from pipelines.labels.geometry import _steps_right, deskew, estimate_skew, quantise
+from pipelines.labels.page_labels import label_page
 from pipelines.synthetic import KINDS, PageTruth
 from pipelines.synthetic.pdf import pdf_bytes
 from pipelines.synthetic.scans import turned

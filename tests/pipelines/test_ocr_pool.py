@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipelines.build import build
-from pipelines.corpus import read_manifest
+from pipelines.building.build import build
+from pipelines.corpus.reader import read_manifest
 from pipelines.ocr.isolated import IsolatedEngine
 from pipelines.ocr.pool_ray import PooledEngine, ocr_pool, pooled
 from pipelines.settings import CorpusSettings

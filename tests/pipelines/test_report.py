@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from pipelines.report import choose_pages, write_report
+from pipelines.report.corpus_report import choose_pages, write_report
 
 HOSTILE = "<script>alert(1)</script>\"'&\x00\u202e\ud800"
 

@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 
 from cluster.cli import main
-from pipelines.build import build
-from pipelines.corpus import Corpus
+from pipelines.building.build import build
+from pipelines.corpus.reader import Corpus
+from pipelines.corpus.shards import shard_names
+from pipelines.corpus.verify import verify
 from pipelines.errors import UsageError
 from pipelines.quarantine import DropError, Reason
 from pipelines.settings import CorpusSettings
-from pipelines.shards import shard_names
-from pipelines.verify import verify
 from tests.pipelines.hostile import TEXT, encrypted, plain
 
 SETTINGS = CorpusSettings(ocr="text-layer", image_long_side=1500, shard_pages=4)
@@ -82,7 +82,7 @@ def test_documents_may_come_and_go_before_a_resume(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("pipelines.assemble.write_manifest", interrupt)
+        patch.setattr("pipelines.building.assemble.write_manifest", interrupt)
         with pytest.raises(KeyboardInterrupt):
             build([str(documents)], out, QUICK)
     (documents / "3.pdf").unlink()

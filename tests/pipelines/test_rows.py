@@ -10,8 +10,8 @@ import pymupdf
 import pytest
 from PIL import Image
 
+from pipelines.pages.rows import PageMaker, quarantine_row
 from pipelines.quarantine import DropError, Reason
-from pipelines.rows import PageMaker, quarantine_row
 from pipelines.schema import PAGES, QUARANTINE, page_id
 from pipelines.settings import CorpusSettings
 from tests.pipelines.hostile import TEXT, endless, plain

@@ -6,7 +6,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipelines.shards import ROW_GROUP_PAGES, file_sha256, shard_names, write_shard, write_text
+from pipelines.corpus.shards import ROW_GROUP_PAGES, file_sha256, shard_names, write_shard, write_text
 
 SCHEMA = pa.schema([("number", pa.int32()), ("text", pa.string())])
 
@@ -32,7 +32,7 @@ def test_a_failed_write_leaves_what_was_there(tmp_path: Path, monkeypatch: pytes
     def fail(*_: object, **__: object) -> None:
         raise OSError("disk full")
 
-    monkeypatch.setattr("pipelines.shards.pq.write_table", fail)
+    monkeypatch.setattr("pipelines.corpus.shards.pq.write_table", fail)
     with pytest.raises(OSError, match="disk full"):
         write_shard(tmp_path, "part-a.parquet", [], SCHEMA)
     assert shard_names(tmp_path) == ["part-a.parquet"], "an unfinished file has no shard's name"

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from pipelines.errors import UsageError
-from pipelines.inventory import inspect
-from pipelines.isolation import PageReader, ReaderLimits
+from pipelines.pages.isolation import PageReader, ReaderLimits
 from pipelines.quarantine import DropError
 from pipelines.sources.address import SourceFile
 from pipelines.sources.archives import read_document, read_source
 from pipelines.sources.find import find_files
+from pipelines.sources.inventory import inspect
 from pipelines.sources.limits import SourceLimits
 from pipelines.sources.tars import Unzipped
 from tests.pipelines.archives import answer, record, tarred, warc, zip_link, zipped

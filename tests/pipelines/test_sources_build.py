@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from cluster.cli import main
-from pipelines.build import build
-from pipelines.corpus import Corpus, read_manifest
+from pipelines.building.build import build
+from pipelines.corpus.reader import Corpus, read_manifest
 from pipelines.settings import CorpusSettings
 from pipelines.sources.archives import read_source
 from tests.pipelines.archives import tarred, warc, zipped

@@ -11,9 +11,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipelines.errors import UsageError
-from pipelines.inventory import distinct, inspect
-from pipelines.isolation import PageReader, ReaderLimits
+from pipelines.pages.isolation import PageReader, ReaderLimits
 from pipelines.sources.find import find_files
+from pipelines.sources.inventory import distinct, inspect
 from tests.pipelines.archives import answer, record, zipped
 from tests.pipelines.hostile import plain
 

@@ -13,10 +13,10 @@ from typing import ClassVar
 import pytest
 
 from pipelines.errors import UsageError
-from pipelines.inventory import inspect
-from pipelines.isolation import PageReader, ReaderLimits
+from pipelines.pages.isolation import PageReader, ReaderLimits
 from pipelines.sources.archives import read_document, read_source
 from pipelines.sources.find import find_files
+from pipelines.sources.inventory import inspect
 from pipelines.sources.limits import SourceLimits
 from pipelines.sources.places import _place
 from tests.pipelines.archives import tarred, warc, zipped

@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from pipelines.isolation import PageReader, ReaderLimits
+from pipelines.pages.isolation import PageReader, ReaderLimits
 from pipelines.quarantine import DropError, Reason
 from pipelines.sources.sniff import sniff
 from pipelines.synthetic import KINDS, DocumentTruth, PageTruth, generate

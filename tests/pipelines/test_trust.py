@@ -7,8 +7,8 @@ import numpy as np
 import pymupdf
 import pytest
 
-from pipelines.reader import Document
-from pipelines.trust import trust_text_layer
+from pipelines.pages.reader import Document
+from pipelines.pages.trust import trust_text_layer
 from tests.pipelines.hostile import plain
 
 PROSE = (

@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 
 from cluster.cli import main
-from pipelines.build import build
-from pipelines.changes import TOUCHES
-from pipelines.corpus import Corpus
-from pipelines.diff import diff
+from pipelines.building.build import build
+from pipelines.building.changes import TOUCHES
+from pipelines.building.update import update
+from pipelines.corpus.diff import diff
+from pipelines.corpus.reader import Corpus
+from pipelines.corpus.verify import verify
 from pipelines.errors import UsageError
 from pipelines.settings import FILTERS, NOT_IN_FINGERPRINT, CorpusSettings
-from pipelines.update import update
-from pipelines.verify import verify
 from tests.pipelines.hostile import TEXT, encrypted, plain
 
 SETTINGS = CorpusSettings(ocr="text-layer", image_long_side=100, shard_pages=8)
@@ -160,7 +160,7 @@ def test_filters_are_decided_again_without_reading_where_the_pages_are_stored(tm
 
 def test_each_setting_says_what_it_touches() -> None:
     fields = set(CorpusSettings.model_fields)
-    assert fields - TOUCHES.keys() == set(), "name what a new setting touches in pipelines/changes.py"
+    assert fields - TOUCHES.keys() == set(), "name what a new setting touches in pipelines/building/changes.py"
     versions = {f"versions.{name}" for name in SETTINGS.row_settings()["versions"]}  # type: ignore[attr-defined]
     assert TOUCHES.keys() >= versions
     assert fields >= FILTERS

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from cluster.cli import main
-from pipelines.build import build
+from pipelines.building.build import build
+from pipelines.corpus.verify import verify
 from pipelines.settings import CorpusSettings
-from pipelines.verify import verify
 from tests.pipelines.hostile import TEXT, encrypted, plain
 
 
@@ -81,7 +81,7 @@ def test_rows_changed_with_their_shards_digest_are_found(corpus: Path) -> None:
     """A forger who repairs the shard's sha256 is caught by the digest over the rows."""
     import pyarrow.parquet as pq
 
-    from pipelines.shards import file_sha256
+    from pipelines.corpus.shards import file_sha256
 
     path = shard(corpus)
     table = pq.read_table(path)

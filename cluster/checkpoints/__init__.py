@@ -1,0 +1,1 @@
+"""Checkpoints that any number of workers and any ZeRO stage can read."""

@@ -1,0 +1,1 @@
+"""Runs as a person sees them: the folder, its state, scores, curves and report."""

@@ -1,0 +1,181 @@
+"""The folder of a pretraining run: its names, its configuration, its record of starts, and what a resume may change."""
+
+import fcntl
+import json
+import shutil
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import IO, Any
+
+import yaml
+
+from cluster.checkpoints.checkpoint import complete
+from cluster.settings import FREE_ON_RESUME, PretrainSettings
+from pipelines.corpus.shards import write_text
+from pipelines.errors import UsageError
+
+LOCK_WAIT_S = 30.0
+
+
+class RunFolder:
+    """Paths of a run, and its small files.
+
+    Attributes:
+        path: the folder.
+        config: resolved settings, usable as `--config`.
+        facts: JSON of what the settings stand for: fingerprints of the corpora, vocabulary digest, model configuration.
+        page_index: where the corpora's pages are, see `PageIndex`; made anew when it is missing.
+        metrics, events: JSON lines of steps, and of starts, stops and trouble.
+        checkpoints, model, tokenizer: folders.
+        stop: a file whose being there asks all workers to save and end; it holds the reason.
+        save: a file whose being there asks all workers for a checkpoint.
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path).absolute()
+        self.config, self.facts = self.path / "config.yaml", self.path / "facts.json"
+        self.metrics, self.events = self.path / "metrics.jsonl", self.path / "events.jsonl"
+        self.checkpoints, self.model, self.tokenizer = (
+            self.path / name for name in ("checkpoints", "model", "tokenizer")
+        )
+        self.stop, self.save, self.page_index = (self.path / name for name in ("stop", "save", "pages.npz"))
+
+    def lock(self, wait_s: float) -> IO[str]:
+        """Take the run for this process until the returned file is closed or the process ends.
+
+        Workers of a start that was killed may live on for some seconds: they are waited for.
+
+        Raises:
+            UsageError: another process still has the run after `wait_s` seconds.
+        """
+        file = (self.path / "lock").open("w")
+        deadline = time.monotonic() + wait_s
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                if time.monotonic() > deadline:
+                    raise UsageError(f"{self.path}: another process is training this run; stop it first") from None
+                time.sleep(0.2)
+            else:
+                return file
+
+    def note(self, kind: str, text: str, **values: Any) -> None:
+        """Add a line to events.jsonl."""
+        with self.events.open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"time": time.time(), "kind": kind, "text": text, **values}) + "\n")
+
+    def noted(self, kind: str | None = None) -> list[dict[str, Any]]:
+        """The events so far, of one kind or all."""
+        lines = self.events.read_text(encoding="utf-8").splitlines(keepends=True) if self.events.exists() else []
+        events = [json.loads(line) for line in lines if line.endswith("\n")]
+        return [event for event in events if kind in (None, event["kind"])]
+
+    def noted_since_launch(self, kind: str) -> list[dict[str, Any]]:
+        """The events of one kind since the run was last launched."""
+        return self._noted_since(("launch",), kind)
+
+    def noted_in_attempt(self, kind: str) -> list[dict[str, Any]]:
+        """The events of one kind since training last began, or began again after a loss or an error."""
+        return self._noted_since(("launch", "again"), kind)
+
+    def _noted_since(self, marks: tuple[str, ...], kind: str) -> list[dict[str, Any]]:
+        events = self.noted()
+        first = max((place for place, event in enumerate(events) if event["kind"] in marks), default=0)
+        return [event for event in events[first:] if event["kind"] == kind]
+
+
+def settings_of(run: RunFolder) -> PretrainSettings:
+    """The settings that a run was started with.
+
+    Raises:
+        UsageError: the folder holds no run.
+    """
+    try:
+        return PretrainSettings.model_validate(yaml.safe_load(run.config.read_text(encoding="utf-8"))["pretrain"])
+    except FileNotFoundError:
+        raise UsageError(f"{run.config}: not found; {run.path} holds no run") from None
+    except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError) as error:
+        raise UsageError(f"{run.config}: damaged ({' '.join(str(error).split())[:160]})") from None
+
+
+def prepare(
+    run: RunFolder,
+    settings: PretrainSettings,
+    facts: Mapping[str, Any],
+    resume: bool,
+    allow_changed_corpus: bool = False,
+) -> None:
+    """Make the folder ready for this start, or refuse before anything in it is touched.
+
+    Args:
+        run: the folder.
+        settings: of this start.
+        facts: what the settings stand for; "corpora" among them.
+        resume: go on with the run that is there.
+        allow_changed_corpus: also with other corpora: the next samples are then those of the new ones.
+
+    Raises:
+        UsageError: the folder holds something, and it is not to be resumed or not a run of the same settings.
+    """
+    wanted = {"settings": comparable(settings), **facts}
+    if run.path.exists() and not run.path.is_dir():
+        raise UsageError(f"{run.path} is a file; give --out a folder")
+    if run.path.is_dir() and any(run.path.iterdir()):
+        if not resume:
+            has = "a run; add --resume to go on with it, or" if run.config.is_file() else "something;"
+            raise UsageError(f"{run.path} already holds {has} give --out another folder")
+        try:
+            before = json.loads(run.facts.read_text()) if run.facts.is_file() else None
+        except ValueError:
+            raise UsageError(f"{run.facts}: damaged; give --out another folder") from None
+        if before is None:
+            raise UsageError(f"{run.path} holds no run that could be resumed; give --out another folder")
+        differ = _differences(before, wanted)
+        changed = [line for line in differ if line.startswith("corpora.")]
+        if len(differ) > len(changed) or (changed and not allow_changed_corpus):
+            other = ", or add --allow-changed-corpus" if differ == changed else ""
+            raise UsageError(
+                f"{run.path}: the run was started otherwise: {'; '.join(differ)}; use the same again{other}"
+            )
+        if changed:
+            run.note("corpus", f"goes on with other corpora: {'; '.join(changed)}")
+    run.checkpoints.mkdir(parents=True, exist_ok=True)
+    run.lock(LOCK_WAIT_S).close()
+    for left in run.checkpoints.glob("*.partial"):
+        shutil.rmtree(left)
+    run.stop.unlink(missing_ok=True)
+    run.save.unlink(missing_ok=True)
+    write_text(run.config, yaml.safe_dump({"pretrain": settings.model_dump(mode="json")}, sort_keys=False))
+    write_text(run.facts, json.dumps(wanted, indent=1, sort_keys=True) + "\n")
+
+
+def comparable(settings: PretrainSettings) -> dict[str, Any]:
+    """The settings that a resume must not change; what paths stand for is compared by the facts instead."""
+    return {name: value for name, value in settings.model_dump(mode="json").items() if name not in FREE_ON_RESUME}
+
+
+def _differences(before: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
+    flat_before, flat_wanted = _flat(before), _flat(wanted)
+    return [
+        f"{name} was {flat_before.get(name)!r} and is {flat_wanted.get(name)!r}"
+        for name in sorted({*flat_before, *flat_wanted})
+        if flat_before.get(name) != flat_wanted.get(name)
+    ]
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            flat.update(_flat(value, f"{prefix}{name}." if name != "settings" else ""))
+        else:
+            flat[prefix + name] = value
+    return flat
+
+
+def newest_step(run: RunFolder) -> int | None:
+    """Step of the newest complete checkpoint, None without one."""
+    found = complete(run.checkpoints)
+    return int(found[0].name.removeprefix("step-")) if found else None

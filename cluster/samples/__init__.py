@@ -1,0 +1,1 @@
+"""Which page comes when, and how it reaches the model: corpora, mixtures, order, feed."""

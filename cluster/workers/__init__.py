@@ -1,0 +1,1 @@
+"""What launches the workers: this process, or Ray Train, which lets them come and go."""

@@ -1,0 +1,1 @@
+"""Builds and updates of a corpus, on Ray Data."""

@@ -1,0 +1,1 @@
+"""The corpus on disk: shards, facts, manifest, and what is read from and checked on them."""

@@ -1,0 +1,1 @@
+"""What is worked out from words and boxes: order, lines, grid cells, language."""

@@ -1,0 +1,139 @@
+"""Untrusted documents are read in a child process with limits; a crash, hang or bomb costs one page or document."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Self, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+from pipelines.children.child import Child
+from pipelines.pages.page import PageContent
+from pipelines.quarantine import DropError, Reason
+
+Value = TypeVar("Value")
+
+
+class ReaderLimits(BaseModel):
+    """Limits on reading one untrusted document."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    page_timeout_s: float = Field(60.0, gt=0, description="wall time for one page or for opening a document, seconds")
+    page_cpu_s: float = Field(20.0, gt=0, description="processor time for the same, seconds, rounded up to whole ones")
+    ocr_timeout_s: float = Field(180.0, gt=0, description="wall time for reading one page by OCR, seconds")
+    memory_bytes: int = Field(4 << 30, ge=1 << 28, description="address space of the reading child, bytes")
+    max_pages: int = Field(10_000, ge=1, description="pages of one document")
+    max_side: float = Field(100_000.0, gt=0, description="longest side of a page, points")
+    max_bytes: int = Field(1 << 30, ge=1, description="bytes of one document")
+    max_raster_pixels: int = Field(25_000_000, ge=1, description="pixels of a page drawn for OCR")
+    documents_per_child: int = Field(500, ge=1, description="documents after which the child is replaced")
+
+
+class PageReader:
+    """Reads documents in one reusable child process; not thread-safe.
+
+    Args:
+        limits: what one document may cost.
+        image_long_side: long side of the stored page picture, pixels.
+        jpeg_quality: 1..95.
+        passwords: tried in their order on a document that needs one.
+    """
+
+    def __init__(
+        self, limits: ReaderLimits, image_long_side: int, jpeg_quality: int, passwords: Sequence[str] = ()
+    ) -> None:
+        self.limits, self.long_side, self.quality = limits, image_long_side, jpeg_quality
+        self._passwords = tuple(passwords)
+        self._child = Child("pipelines.pages.reader", limits.memory_bytes)
+        self._opened = 0
+        self._document: tuple[bytes, str] | None = None
+        self._held = False  # whether the child holds `_document` open
+
+    def open(self, document: bytes, kind: str) -> int:
+        """Open a document of `kind` (pdf, png, jpeg or tiff) and return its page count.
+
+        Raises:
+            DropError: it cannot be opened within the limits.
+        """
+        if len(document) > self.limits.max_bytes:
+            raise DropError(Reason.TOO_LARGE, f"{len(document)} bytes, limit {self.limits.max_bytes}")
+        self._document = (document, kind)
+        self._held = False
+        if self._opened >= self.limits.documents_per_child:
+            self.close()
+        return self._open()
+
+    def _open(self) -> int:
+        assert self._document is not None
+        data, kind = self._document
+        self._opened = self._opened + 1 if self._child.pid is not None else 1
+        request = {"do": "open", "kind": kind, "passwords": self._passwords, "limits": self.limits.model_dump()}
+        header, _ = self._ask(request, data)
+        self._held = True
+        return int(header["pages"])
+
+    def read(self, page_index: int) -> PageContent:
+        """Words, boxes and picture of one page of the open document.
+
+        Raises:
+            DropError: the page cannot be read within the limits.
+        """
+        header, body = self._ask_page(
+            {"do": "read", "page": page_index, "long_side": self.long_side, "quality": self.quality}
+        )
+        words = [str(word) for word in header["words"]]
+        size = 16 * len(words)
+        return PageContent(
+            width=float(header["width"]),
+            height=float(header["height"]),
+            words=words,
+            boxes=np.frombuffer(body[:size], "<f4").reshape(-1, 4).astype(np.float32),
+            image=body[size:],
+            image_width=int(header["image_width"]),
+            image_height=int(header["image_height"]),
+            text_layer_trusted=bool(header["trusted"]),
+            trust_detail=str(header["detail"]),
+        )
+
+    def read_raster(self, page_index: int, dpi: float) -> NDArray[np.uint8]:
+        """The page drawn for OCR: uint8 [H, W, 3] RGB at `dpi`, or smaller to stay within the pixel limit."""
+        header, body = self._ask_page(
+            {"do": "raster", "page": page_index, "dpi": dpi, "max_pixels": self.limits.max_raster_pixels}
+        )
+        return np.frombuffer(body, np.uint8).reshape(int(header["height"]), int(header["width"]), 3)
+
+    def _ask_page(self, request: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
+        if not self._held or self._child.pid is None:  # the child was replaced since
+            self._open()
+        return self._ask(request, b"")
+
+    def _ask(self, request: dict[str, Any], payload: bytes) -> tuple[dict[str, Any], bytes]:
+        request["cpu_s"] = self.limits.page_cpu_s
+        return self._child.ask(request, payload, self.limits.page_timeout_s)
+
+    @property
+    def child_pid(self) -> int | None:
+        """Process id of the reading child, None while there is none."""
+        return self._child.pid
+
+    def close(self) -> None:
+        """End the child; the next request starts a new one."""
+        self._held = False
+        self._child.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def twice(work: Callable[[], Value]) -> Value:
+    """`work`, once more after a timeout, alone: a busy machine is not a bad page."""
+    try:
+        return work()
+    except DropError as error:
+        if error.reason != Reason.TIMEOUT:
+            raise
+        return work()
