@@ -9,9 +9,12 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipelines.folders.address import folder_of
+from pipelines.folders.local import TEMPORARY as TEMPORARY
+from pipelines.folders.local import sync_folder as sync_folder
+
 # Small enough that training reads a few rows without decoding a whole shard of pictures.
 ROW_GROUP_PAGES = 32
-TEMPORARY = ".tmp"
 
 
 def write_shard(folder: Path, name: str, rows: Sequence[Mapping[str, Any]], schema: pa.Schema) -> None:
@@ -37,22 +40,7 @@ def write_table(folder: Path, name: str, table: pa.Table) -> None:
 
 def write_text(path: Path, text: str) -> None:
     """Write a text file atomically and durably."""
-    temporary = path.with_name(f"{path.name}.{os.getpid()}{TEMPORARY}")
-    with temporary.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.rename(path)
-    sync_folder(path.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    """Make renames in `folder` survive a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    folder_of(path.parent).write_text(path.name, text)
 
 
 def shard_names(folder: Path) -> list[str]:

@@ -1,13 +1,12 @@
 """Where bytes are: local disk, s3:// and gs:// (pyarrow), https:// (see `web`), all with the same few questions."""
 
 import io
-import os
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
-from urllib.parse import urlsplit
 
+from pipelines.folders.clients import SCHEMES, client
 from pipelines.sources.limits import SourceLimits
 from pipelines.sources.web import Web
 
@@ -48,12 +47,17 @@ class Local:
 class Cloud:
     """Objects in S3 and what speaks its language (AWS_ENDPOINT_URL), or in Google Cloud Storage.
 
-    Credentials come from where those stores' own tools look; AWS_NO_SIGN_REQUEST=1 reads public buckets without any.
+    See `folders.clients` for where credentials come from.
     """
 
     def __init__(self, scheme: str, limits: SourceLimits) -> None:
         self.scheme = scheme
-        self.files = _s3(limits) if scheme == "s3" else _gcs(limits)
+        self.limits = limits
+
+    @property
+    def files(self) -> Any:
+        """Arrow's client of the store."""
+        return client(self.scheme, self.limits.attempts, self.limits.timeout_s)
 
     def size(self, path: str) -> int:
         """Bytes of the object."""
@@ -83,31 +87,6 @@ class Cloud:
         return path.removeprefix(f"{self.scheme}://").rstrip("/")
 
 
-def _s3(limits: SourceLimits) -> Any:
-    from pyarrow.fs import AwsStandardS3RetryStrategy, S3FileSystem
-
-    options: dict[str, Any] = {"retry_strategy": AwsStandardS3RetryStrategy(max_attempts=limits.attempts)}
-    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
-    if endpoint:
-        options |= {"endpoint_override": urlsplit(endpoint).netloc, "scheme": urlsplit(endpoint).scheme}
-    if os.environ.get("AWS_NO_SIGN_REQUEST"):
-        options["anonymous"] = True
-    return S3FileSystem(region=os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION"), **options)
-
-
-def _gcs(limits: SourceLimits) -> Any:
-    from datetime import timedelta
-
-    from pyarrow.fs import GcsFileSystem
-
-    options: dict[str, Any] = {"retry_time_limit": timedelta(seconds=limits.timeout_s)}
-    endpoint = os.environ.get("STORAGE_EMULATOR_HOST")
-    if endpoint:
-        options |= {"endpoint_override": urlsplit(endpoint).netloc, "scheme": urlsplit(endpoint).scheme}
-        options["anonymous"] = True
-    return GcsFileSystem(**options)
-
-
 def scheme_of(path: str) -> str:
     """`s3`, `gs`, `http` or `https` of an address, empty for a path on this machine."""
     scheme = path.partition("://")[0] if "://" in path else ""
@@ -116,7 +95,7 @@ def scheme_of(path: str) -> str:
 
 @cache
 def _place(scheme: str, limits: SourceLimits) -> Place:
-    if scheme in ("s3", "gs"):
+    if scheme in SCHEMES:
         return Cloud(scheme, limits)
     return Web(limits) if scheme else Local()
 

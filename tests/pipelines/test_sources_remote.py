@@ -2,8 +2,6 @@
 
 import os
 import re
-import subprocess
-import sys
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -13,6 +11,7 @@ from typing import ClassVar
 import pytest
 
 from pipelines.errors import UsageError
+from pipelines.folders.address import folder_of
 from pipelines.pages.isolation import PageReader, ReaderLimits
 from pipelines.sources.archives import read_document, read_source
 from pipelines.sources.find import find_files
@@ -21,6 +20,7 @@ from pipelines.sources.limits import SourceLimits
 from pipelines.sources.places import _place
 from tests.pipelines.archives import tarred, warc, zipped
 from tests.pipelines.hostile import plain
+from tests.stores import gcs_bucket, s3_bucket
 
 LIMITS = SourceLimits(attempts=3, timeout_s=5)
 DOCUMENTS = {f"{number}.pdf": plain([f"document {number}"]) + bytes(300_000) for number in range(4)}
@@ -162,23 +162,6 @@ def test_manifests_on_the_web_and_what_is_refused(server: str) -> None:
 
 @pytest.fixture(scope="module")
 def bucket() -> Iterator[str]:
-    boto3 = pytest.importorskip("boto3")
-    from moto.server import ThreadedMotoServer
-
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    names = {
-        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test",
-        "AWS_DEFAULT_REGION": "us-east-1",
-    }
-    before = {name: os.environ.get(name) for name in names}
-    os.environ.update(names)
-    _place.cache_clear()
-    client = boto3.client("s3", endpoint_url=names["AWS_ENDPOINT_URL"])
-    client.create_bucket(Bucket="documents")
     objects = {
         "in/a.zip": zipped(DOCUMENTS),
         "in/deep/b.tar": tarred(DOCUMENTS),
@@ -186,12 +169,10 @@ def bucket() -> Iterator[str]:
         "in/.hidden/d.pdf": b"%PDF-",
         "list.jsonl": b'{"address": "in/c.pdf", "license": "CC BY"}\n{"address": "in/gone.pdf"}\n',
     }
-    for key, data in objects.items():
-        client.put_object(Bucket="documents", Key=key, Body=data)
-    yield "s3://documents"
-    server.stop()
-    for name, value in before.items():
-        os.environ.pop(name) if value is None else os.environ.update({name: value})
+    with s3_bucket("documents") as address:
+        for key, data in objects.items():
+            folder_of(address).write(key, data)
+        yield address
 
 
 def test_folders_archives_and_globs_on_s3(bucket: str) -> None:
@@ -221,14 +202,9 @@ def test_manifests_and_missing_objects_on_s3(bucket: str) -> None:
 
 
 @pytest.fixture
-def google(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    command = [sys.executable, "-m", "tests.pipelines.gcs_server"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
-        assert server.stdout is not None
-        monkeypatch.setenv("STORAGE_EMULATOR_HOST", f"http://127.0.0.1:{server.stdout.readline().strip()}")
-        _place.cache_clear()
-        yield "gs://docs"
-        server.kill()
+def google() -> Iterator[str]:
+    with gcs_bucket() as address:
+        yield address
 
 
 def test_google_cloud_storage(google: str) -> None:

@@ -1,0 +1,1 @@
+"""Folders on disk and in object stores, behind one small interface."""

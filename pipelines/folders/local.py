@@ -1,0 +1,123 @@
+"""A folder on a disk of this machine, or one that it shares with others."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, Self
+
+import pyarrow as pa
+
+from pipelines.folders.folder import Folder
+
+TEMPORARY = ".tmp"
+
+
+@dataclass(frozen=True)
+class LocalFolder(Folder):
+    """The folder at an absolute path."""
+
+    path: Path
+
+    @property
+    def address(self) -> str:
+        """The path."""
+        return str(self.path)
+
+    def __truediv__(self, name: str) -> Self:
+        return type(self)(self.path / name)
+
+    def make(self, name: str = "") -> None:
+        """Make the folder and those above it."""
+        (self.path / name).mkdir(parents=True, exist_ok=True)
+
+    def is_file(self) -> bool:
+        """Whether the path exists and is no folder."""
+        return self.path.exists() and not self.path.is_dir()
+
+    def empty(self) -> bool:
+        """Whether it has no entry; an empty folder in it is one."""
+        return not self.path.is_dir() or not any(self.path.iterdir())
+
+    def exists(self, name: str) -> bool:
+        """Whether it holds the file."""
+        return (self.path / name).is_file()
+
+    def changed(self, name: str) -> int:
+        """When the file was last written, ns since the epoch."""
+        return (self.path / name).stat().st_mtime_ns
+
+    def size(self, name: str) -> int:
+        """Bytes of the file."""
+        return (self.path / name).stat().st_size
+
+    def names(self, below: str = "") -> list[str]:
+        """Names of its files; a write that is under way has no name yet."""
+        return self._entries(below, lambda path: path.is_file() and path.suffix != TEMPORARY)
+
+    def folders(self, below: str = "") -> list[str]:
+        """Names of its folders."""
+        return self._entries(below, Path.is_dir)
+
+    def _entries(self, below: str, wanted: Any) -> list[str]:
+        folder = self.path / below
+        return sorted(path.name for path in folder.iterdir() if wanted(path)) if folder.is_dir() else []
+
+    def open(self, name: str) -> Any:
+        """The file for reading."""
+        return pa.OSFile(str(self.path / name), "rb")
+
+    @contextmanager
+    def writing(self, name: str) -> Iterator[IO[bytes]]:
+        """A temporary file beside `name`, synced and renamed at the end of the block."""
+        path = self.path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f"{path.name}.{os.getpid()}{TEMPORARY}")
+        try:
+            with temporary.open("wb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.rename(path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+        sync_folder(path.parent)
+
+    def bring(self, name: str, folder: Folder) -> None:
+        """The file of another folder; files are replaced, never changed, so a hard link is as good as a copy."""
+        if not isinstance(folder, LocalFolder):
+            super().bring(name, folder)
+            return
+        path = self.path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.unlink(missing_ok=True)
+        try:
+            os.link(folder.path / name, path)
+        except OSError:
+            super().bring(name, folder)
+        sync_folder(path.parent)
+
+    def remove(self, name: str) -> None:
+        """Remove the file."""
+        (self.path / name).unlink(missing_ok=True)
+
+    def remove_folder(self, name: str = "") -> None:
+        """Remove the folder with all it holds."""
+        shutil.rmtree(self.path / name, ignore_errors=True)
+
+    def sweep(self) -> None:
+        """Remove temporary files."""
+        for left in self.path.rglob(f"*{TEMPORARY}"):
+            left.unlink(missing_ok=True)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make renames in `folder` survive a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
