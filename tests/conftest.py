@@ -11,6 +11,10 @@ os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 
 import pytest
 
+from tests.stores import s3_environment
+
+os.environ |= s3_environment()  # never a real store
+
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 

@@ -1,6 +1,7 @@
 """Object stores on this machine: S3 by moto, Google Cloud Storage by a small server of our own."""
 
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -21,24 +22,26 @@ def environment(values: Mapping[str, str]) -> Iterator[None]:
             os.environ.pop(name) if value is None else os.environ.update({name: value})
 
 
+def s3_environment() -> dict[str, str]:
+    """What says where S3 is: a free port of this machine. For a whole test run, whose Ray knows it from its start."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        endpoint = f"http://127.0.0.1:{free.getsockname()[1]}"
+    keys = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
+    return {"AWS_ENDPOINT_URL": endpoint, "AWS_DEFAULT_REGION": "us-east-1", **keys}
+
+
 @contextmanager
 def s3_bucket(name: str) -> Iterator[str]:
-    """Address of an empty bucket of a store that speaks S3; skips where moto is not installed."""
+    """Address of an empty bucket of a store that speaks S3, where the environment says; skips without moto."""
     boto3 = pytest.importorskip("boto3")
     from moto.server import ThreadedMotoServer
 
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    endpoint = os.environ["AWS_ENDPOINT_URL"]
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=int(endpoint.rpartition(":")[2]), verbose=False)
     server.start()
-    host, port = server.get_host_and_port()
-    values = {
-        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test",
-        "AWS_DEFAULT_REGION": "us-east-1",
-    }
-    with environment(values):
-        boto3.client("s3", endpoint_url=values["AWS_ENDPOINT_URL"]).create_bucket(Bucket=name)
-        yield f"s3://{name}"
+    boto3.client("s3", endpoint_url=endpoint).create_bucket(Bucket=name)
+    yield f"s3://{name}"
     server.stop()
 
 
