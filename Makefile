@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 OUT ?= out/demo
 PDFS ?=
 
-.PHONY: setup demo test test-slow lint check bench clean help
+.PHONY: setup demo test test-slow lint check bench docs clean help
 .DEFAULT_GOAL := help
 
 help:  ## show this list
@@ -40,6 +40,9 @@ check: lint test  ## what a change must pass
 
 bench: setup  ## every benchmark under tests/benchmarks, one after another
 	@set -e; for file in tests/benchmarks/[a-z]*.py; do echo "== $$file"; $(BIN)/python $$file; done
+
+docs: setup  ## write docs/reference anew from the code
+	$(BIN)/python scripts/reference.py
 
 clean:  ## remove the environment and everything generated
 	rm -rf $(VENV) out .pytest_cache .ruff_cache .mypy_cache .hypothesis *.egg-info

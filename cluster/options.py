@@ -104,7 +104,7 @@ def _nearest(name: str, known: tuple[str, ...] | list[str]) -> str:
     return f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(known)}" if known else ""
 
 
-def _plain_type(annotation: Any) -> Any:
+def plain_type(annotation: Any) -> Any:
     """`annotation` without None and without further metadata."""
     if get_origin(annotation) in (Union, types.UnionType):
         kinds = [kind for kind in get_args(annotation) if kind is not type(None)]
@@ -113,13 +113,13 @@ def _plain_type(annotation: Any) -> Any:
 
 
 def _is_structured(field: FieldInfo) -> bool:
-    kind = _plain_type(field.annotation)
+    kind = plain_type(field.annotation)
     origin = get_origin(kind)
     return origin in (dict, Mapping) or (isinstance(kind, type) and issubclass(kind, (BaseModel, dict)))
 
 
 def _flag(field: FieldInfo) -> dict[str, Any]:
-    kind = _plain_type(field.annotation)
+    kind = plain_type(field.annotation)
     default = "" if field.is_required() or field.default in (None, ()) else f" (default: {field.default})"
     text = (field.description or "").replace("%", "%%") + default.replace("%", "%%")
     if kind is bool:

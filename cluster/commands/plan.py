@@ -22,6 +22,13 @@ def register(commands: Any) -> None:
     plan.add_argument(
         "--measure", action="store_true", help="measure preset tiny and the model's operators on this machine first"
     )
+    plan.add_argument(
+        "--sources",
+        nargs="+",
+        default=[],
+        metavar="SOURCE",
+        help="documents: a tenth of their pages is read here, as a build would, to say what a corpus of them takes",
+    )
     add_config(plan)
     add_json(plan)
     add_flags(plan, PlanSettings)
@@ -38,10 +45,23 @@ def run(args: argparse.Namespace) -> int:
     unnamed = {name: name for name in ("corpus", "tokenizer", "out") if name not in written}
     settings = load_settings(PretrainSettings, "pretrain", args.config, unnamed)
     plan = load_settings(PlanSettings, "plan", args.config, vars(args))
-    planner = Planner(settings, plan, plan.pages or _pages(settings.corpus), settings.max_workers, args.measure)
+    pages, told = plan.pages, None
+    if args.sources:
+        told = _told(args, plan.sample_share)
+        plan = plan.model_copy(update=told.as_settings())
+        pages = pages or max(1, round(told.taken))
+    planner = Planner(settings, plan, pages or _pages(settings.corpus), settings.max_workers, args.measure, told)
     found = as_dict(planner)
     print(json.dumps(found, indent=2) if args.json else as_text(found))
     return 0
+
+
+def _told(args: argparse.Namespace, share: float) -> Any:
+    from cluster.planning.corpus_sample import forecast
+    from pipelines.settings import CorpusSettings
+
+    besides = frozenset({"sources", "out"})
+    return forecast(args.sources, load_settings(CorpusSettings, "corpus", args.config, {}, besides), share)
 
 
 def _pages(corpora: tuple[str, ...]) -> int:

@@ -2,12 +2,12 @@
 
 import math
 from dataclasses import asdict, dataclass, replace
-from functools import lru_cache
 from typing import Any
 
 import torch
 
 from cluster.planning.devices import ASSUMED_MFU, DEVICES, GB
+from cluster.planning.forecast import CorpusForecast
 from cluster.planning.memory import Memory, memory
 from cluster.planning.probe import ProbeRequest, probe
 from cluster.planning.settings import PlanSettings
@@ -63,6 +63,7 @@ class Planner:
         plan: what is assumed.
         pages: of the corpus.
         workers: of the run, at most.
+        told: what a sample of the sources says, if one was read.
         measure: measure on this machine, and plan for machines like it: on a CPU preset `tiny` and the operators of
             the model, on a GPU a step of the model itself (the operators are traced in the form that a CPU runs).
 
@@ -71,8 +72,16 @@ class Planner:
             not here.
     """
 
-    def __init__(self, run: PretrainSettings, plan: PlanSettings, pages: int, workers: int, measure: bool) -> None:
-        self.run, self.plan, self.pages, self.workers = run, plan, pages, workers
+    def __init__(
+        self,
+        run: PretrainSettings,
+        plan: PlanSettings,
+        pages: int,
+        workers: int,
+        measure: bool,
+        told: CorpusForecast | None = None,
+    ) -> None:
+        self.run, self.plan, self.pages, self.workers, self.told = run, plan, pages, workers, told
         self.measured = measure
         self.on_cpu = plan.device == "cpu"
         if self.on_cpu and not measure:
@@ -110,17 +119,14 @@ class Planner:
 
     def memory(self, preset: str | None = None, zero: int | None = None) -> Memory:
         """Memory of one worker, for the configuration's own model or another preset."""
-        model = self.model if preset is None else self._footprint(DocFormerV2Config.preset(preset), preset)
+        model = self.model if preset is None else self._footprint(DocFormerV2Config.preset(preset))
         process = self.calibration.process_bytes if self.calibration else GPU_PROCESS_BYTES
         stage = self.run.zero if zero is None else zero
         return memory(model, stage, self.workers, self.precision, self.run.offload == "cpu", process)
 
-    def _footprint(self, config: DocFormerV2Config, preset: str | None = None) -> Footprint:
+    def _footprint(self, config: DocFormerV2Config) -> Footprint:
         dtype, shape, checkpointing = DTYPES[self.precision], self.shape, self.run.activation_checkpointing
-        if preset is None:
-            model = footprint(config, shape, dtype, checkpointing)
-        else:
-            model = _preset_footprint(preset, shape, dtype, checkpointing)
+        model = footprint(config, shape, dtype, checkpointing)
         if self.on_cpu:
             return model
         # Traced with the CPU's attention, which keeps its weights; a GPU's fused one keeps none, and needs one layer's
@@ -271,11 +277,6 @@ class Planner:
                 f"{training.hours:.1f} h): more reading nodes, or fewer pages by OCR (now {self.plan.ocr_share:.0%})"
             )
         return found
-
-
-@lru_cache(maxsize=64)
-def _preset_footprint(preset: str, shape: Shape, dtype: torch.dtype, checkpointing: bool) -> Footprint:
-    return footprint(DocFormerV2Config.preset(preset), shape, dtype, checkpointing)
 
 
 def _config(run: PretrainSettings) -> DocFormerV2Config:

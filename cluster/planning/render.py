@@ -5,7 +5,9 @@ from dataclasses import asdict
 from typing import Any
 
 from cluster.planning.devices import GB
+from cluster.planning.forecast import CorpusForecast
 from cluster.planning.plan import STAGES, Planner
+from cluster.stages import duration
 
 
 def as_dict(planner: Planner) -> dict[str, Any]:
@@ -22,9 +24,15 @@ def as_dict(planner: Planner) -> dict[str, Any]:
         "training": asdict(planner.training()),
         "elastic": planner.elastic(),
         "corpus": planner.build(),
+        "corpus_here": told_as_dict(planner.told) if planner.told else None,
         "volumes": planner.volumes(),
         "limits": planner.limits(),
     }
+
+
+def told_as_dict(told: CorpusForecast) -> dict[str, Any]:
+    """The forecast of a corpus with its sums."""
+    return {**asdict(told), "pages": told.pages, "taken": told.taken}
 
 
 def as_text(plan: dict[str, Any]) -> str:
@@ -63,6 +71,7 @@ def as_text(plan: dict[str, Any]) -> str:
                 for row in plan["elastic"]
             ],
         ),
+        *corpus_here(plan["corpus_here"]),
         "building the corpus, simulated\n"
         + table(
             ["nodes", "hours", "pages/s", "cores busy", "$"],
@@ -82,6 +91,21 @@ def as_text(plan: dict[str, Any]) -> str:
         "what limits\n" + "\n".join(f"  {line}" for line in plan["limits"]),
     ]
     return "\n\n".join(blocks)
+
+
+def corpus_here(told: dict[str, Any] | None) -> list[str]:
+    """The block about the corpus on this machine, where a sample of it was read."""
+    if told is None:
+        return []
+    rows = [
+        [kind, f"{cost['pages']:,.0f}", f"{cost['read']}", f"{cost['seconds']:.3f}", f"{cost['page_bytes'] / 1e3:.0f}"]
+        for kind, cost in told["costs"].items()
+    ]
+    head = (
+        f"the corpus on this machine (a sample was read in {told['measuring_s']:.0f} s): {duration(told['seconds'])}, "
+        f"{told['taken']:,.0f} of {told['pages']:,.0f} pages taken, {told['corpus_bytes'] / GB:.3f} GB"
+    )
+    return [head + "\n" + table(["pages by kind", "pages", "read", "s a page", "kB a page"], rows)]
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

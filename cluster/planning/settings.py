@@ -21,6 +21,7 @@ class PlanSettings(BaseModel):
     preemptions_per_node_hour: float = Field(0.05, ge=0, description="how often a spot node is taken away")
     node_return_s: float = Field(600.0, gt=0, description="until a lost node is replaced, seconds")
     restart_s: float = Field(45.0, ge=0, description="from a change of nodes to the next step, seconds")
+    sample_share: float = Field(0.1, gt=0, le=1, description="share of the pages of --sources that is read to measure")
     reading_nodes: int = Field(8, ge=1, description="nodes that build the corpus")
     cores_a_reading_node: int = Field(64, ge=1, description="cores of one of them")
     dollars_per_core_hour: float = Field(0.04, ge=0, description="price of a core for an hour")

@@ -4,11 +4,13 @@ The model runs on fake tensors, which have shapes and no data: any size can be t
 What depends on data is taken at its largest: no padding, a target at every position.
 """
 
+import json
 import weakref
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -75,10 +77,10 @@ def trace(config: DocFormerV2Config, shape: Shape, dtype: torch.dtype, checkpoin
             model.gradient_checkpointing_enable({"use_reentrant": False})
         batch = largest_batch(config, shape)
         recorder = _Recorder()
+        for parameter in model.parameters():  # from the second micro-batch of a step on all gradients are held
+            parameter.grad = torch.zeros_like(parameter)
+        recorder.forget(tensor for p in model.parameters() for tensor in (p, p.grad))
         with recorder:
-            model(**batch).loss.backward()
-            # Only from the second micro-batch of a step on are all gradients held throughout.
-            recorder.forget(tensor for p in model.parameters() for tensor in (p, p.grad))
             model(**batch).loss.backward()
         parameters = sum(p.numel() for p in model.parameters())
     return Trace(parameters, recorder.operators, recorder.peak)
@@ -95,14 +97,14 @@ class Footprint:
 def footprint(config: DocFormerV2Config, shape: Shape, dtype: torch.dtype, checkpointing: bool = False) -> Footprint:
     """`trace`'s memory for any size, from three small traces: bytes grow with pages, and with pages times layers."""
     layers, decoder_layers = config.num_layers, config.num_decoder_layers or config.num_layers
+
+    def small(pages: int, deep: int) -> Footprint:
+        decoder = round(deep * decoder_layers / layers)
+        fewer = {**config.to_dict(), "num_layers": deep, "num_decoder_layers": decoder}
+        return _traced(json.dumps(fewer, sort_keys=True), replace(shape, pages=pages), dtype, checkpointing)
+
     if shape.pages <= 2 and layers <= 6:
-        whole = trace(config, shape, dtype, checkpointing)
-        return Footprint(whole.parameters, whole.activation_bytes)
-
-    def small(pages: int, deep: int) -> Trace:
-        fewer = {**config.to_dict(), "num_layers": deep, "num_decoder_layers": round(deep * decoder_layers / layers)}
-        return trace(DocFormerV2Config.from_dict(fewer), replace(shape, pages=pages), dtype, checkpointing)
-
+        return small(shape.pages, layers)
     # At fewer than four layers the output layer, not the depth, decides when most is held.
     one, two, deeper = small(1, 4), small(2, 4), small(2, 6)
     a_layer = (deeper.parameters - two.parameters) / 2
@@ -110,6 +112,13 @@ def footprint(config: DocFormerV2Config, shape: Shape, dtype: torch.dtype, check
     a_page = two.activation_bytes - one.activation_bytes
     held = two.activation_bytes + a_page * (shape.pages - 2) + a_page_layer * shape.pages * (layers - 4)
     return Footprint(round(two.parameters + a_layer * (layers - 4)), round(held))
+
+
+@lru_cache(maxsize=256)
+def _traced(config: str, shape: Shape, dtype: torch.dtype, checkpointing: bool) -> Footprint:
+    """The footprint of one trace; a plan asks for the same ones again at other numbers of pages."""
+    whole = trace(DocFormerV2Config.from_dict(json.loads(config)), shape, dtype, checkpointing)
+    return Footprint(whole.parameters, whole.activation_bytes)
 
 
 def largest_batch(config: DocFormerV2Config, shape: Shape, device: str = "cpu") -> dict[str, Any]:
