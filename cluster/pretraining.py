@@ -20,6 +20,7 @@ from cluster.samples.corpora import Corpora
 from cluster.samples.page_index import find_index, index_key
 from cluster.settings import PretrainSettings
 from pipelines.errors import JobError, UsageError
+from pipelines.folders.address import folder_of
 
 POLL_S = 0.5
 VOCABULARY_FILES = ("tokenizer.json", "spiece.model")
@@ -105,7 +106,7 @@ def _absolute(settings: PretrainSettings) -> PretrainSettings:
         for name in ("tokenizer", "init")
         if (place := getattr(settings, name)) is not None and Path(place).expanduser().exists()
     }
-    corpora = [replace(corpus, path=_whole(corpus.path)) for corpus in settings.corpora]
+    corpora = [replace(corpus, path=folder_of(corpus.path).address) for corpus in settings.corpora]
     return settings.model_copy(
         update={"corpus": tuple(map(str, corpora)), **{name: _whole(place) for name, place in places.items()}}
     )

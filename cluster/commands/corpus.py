@@ -17,6 +17,7 @@ SOURCES = """docformer corpus build ~/pdfs --out corpus
   list.csv  list.jsonl  list.parquet              a manifest: address (also uri, url, path or file), and optionally
                                                   sha256, licence, corpus, offset and length
   s3://bucket/folder  gs://bucket/a.zip  https://host/list.csv   any of these elsewhere; the web has no folders
+  docformer corpus build ~/pdfs --out s3://bucket/corpus        the corpus, too, may lie in a store: s3:// or gs://
   docformer corpus build s3://bucket/zipfiles metadata/cc-provenance-20230303.csv.gz --adapter safedocs --out corpus
 
 S3: AWS_ENDPOINT_URL names another store, AWS_NO_SIGN_REQUEST=1 reads public buckets. Limits on archives and patience
@@ -36,7 +37,7 @@ def register(commands: Any) -> None:
         SOURCES,
     )
     build.add_argument("sources", nargs="*", metavar="SOURCE", help="files, folders, archives or manifests; see below")
-    build.add_argument("--out", type=Path, metavar="CORPUS", help="folder of the new corpus (required)")
+    build.add_argument("--out", metavar="CORPUS", help="folder of the new corpus, also s3:// or gs:// (required)")
     build.add_argument("--resume", action="store_true", help="finish an unfinished build in the same folder")
     build.add_argument("--overwrite", action="store_true", help="replace the corpus that is in the folder")
     build.add_argument("--strict", action="store_true", help="exit 1 when anything was quarantined")
@@ -52,9 +53,9 @@ def register(commands: Any) -> None:
         "docformer corpus update corpus ~/more-pdfs\n  docformer corpus update corpus --grid-rows 8 --grid-columns 8 "
         "--out corpus8\n\nSettings that are not given stay. What a changed one touches:\n" + touches(),
     )
-    update.add_argument("corpus", type=Path, metavar="CORPUS", help="a complete corpus")
+    update.add_argument("corpus", metavar="CORPUS", help="a complete corpus")
     update.add_argument("sources", nargs="*", metavar="SOURCE", help="to add; files that are known are not read again")
-    update.add_argument("--out", type=Path, metavar="NEW", help="folder for the new corpus; absent: CORPUS itself")
+    update.add_argument("--out", metavar="NEW", help="folder for the new corpus; absent: CORPUS itself")
     update.add_argument("--resume", action="store_true", help="finish an update that was cut off")
     update.add_argument("--strict", action="store_true", help="exit 1 when anything was quarantined")
     add_config(update)
@@ -66,7 +67,7 @@ def register(commands: Any) -> None:
         ("stats", run_stats, "Pages, words, languages, what was left out and why, and stage speeds."),
     ):
         command = add_command(group, name, run, description, f"docformer corpus {name} corpus")
-        command.add_argument("corpus", type=Path, metavar="CORPUS")
+        command.add_argument("corpus", metavar="CORPUS")
         add_json(command)
 
     report = add_command(
@@ -76,7 +77,7 @@ def register(commands: Any) -> None:
         "Write a self-contained page with page pictures, word boxes, lines and grid.",
         "docformer corpus report corpus --out report.html",
     )
-    report.add_argument("corpus", type=Path, metavar="CORPUS")
+    report.add_argument("corpus", metavar="CORPUS")
     report.add_argument("--out", type=Path, required=True, metavar="report.html")
     report.add_argument("--pages", type=int, default=24, metavar="N", help="page pictures to show (default: 24)")
 
@@ -87,8 +88,8 @@ def register(commands: Any) -> None:
         "Which pages of two corpora differ, and in which columns; exit 1 when any does.",
         "docformer corpus diff corpus-a corpus-b",
     )
-    diff.add_argument("a", type=Path, metavar="A")
-    diff.add_argument("b", type=Path, metavar="B")
+    diff.add_argument("a", metavar="A")
+    diff.add_argument("b", metavar="B")
     add_json(diff)
 
 
@@ -106,7 +107,7 @@ def run_build(args: argparse.Namespace) -> int:
     if out is None:
         raise UsageError("no output folder given; add --out CORPUS")
     settings = load_settings(CorpusSettings, "corpus", args.config, vars(args), besides=frozenset({"sources", "out"}))
-    summary = build([str(s) for s in sources], Path(out), settings, resume=args.resume, overwrite=args.overwrite)
+    summary = build([str(s) for s in sources], str(out), settings, resume=args.resume, overwrite=args.overwrite)
     print_result(summary.as_dict(), args.json)
     return 1 if args.strict and summary.quarantined else 0
 

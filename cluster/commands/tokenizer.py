@@ -19,7 +19,7 @@ def register(commands: Any) -> None:
         "Train a SentencePiece unigram vocabulary in T5's layout (pad, eos, unk first; 100 sentinels last).",
         "docformer tokenizer train corpus --out tokenizer --vocab-size 8000",
     )
-    train.add_argument("corpus", type=Path, metavar="CORPUS")
+    train.add_argument("corpus", metavar="CORPUS")
     train.add_argument("--out", type=Path, required=True, metavar="DIR", help="new folder of the tokenizer")
     train.add_argument("--vocab-size", type=int, default=32_000, metavar="N", help="pieces, sentinels not counted")
     train.add_argument("--overwrite", action="store_true", help="replace the tokenizer that is in the folder")

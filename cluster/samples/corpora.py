@@ -4,12 +4,13 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from cluster.samples.mixture import WeightedCorpus
 from pipelines.corpus.reader import read_manifest
 from pipelines.errors import UsageError
+from pipelines.folders.address import folder_of
+from pipelines.folders.folder import Folder
 
 GRID = ("grid_rows", "grid_columns")
 
@@ -19,12 +20,12 @@ class Corpora:
     """One or more corpora that are trained on together.
 
     Attributes:
-        paths: of their folders.
+        paths: their folders.
         weights: of each beside the others.
         manifests: the parsed manifest.json of each.
     """
 
-    paths: tuple[Path, ...]
+    paths: tuple[Folder, ...]
     weights: tuple[float, ...]
     manifests: tuple[Mapping[str, Any], ...]
 
@@ -35,7 +36,7 @@ class Corpora:
         Raises:
             UsageError: a folder holds no complete corpus or no page, or the grids differ.
         """
-        paths = tuple(Path(corpus.path) for corpus in corpora)
+        paths = tuple(folder_of(corpus.path) for corpus in corpora)
         opened = cls(paths, tuple(corpus.weight for corpus in corpora), tuple(map(read_manifest, paths)))
         for path, manifest in zip(paths, opened.manifests, strict=True):
             if not manifest["totals"]["pages"]:

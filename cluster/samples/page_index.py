@@ -17,13 +17,12 @@ from numpy.typing import NDArray
 
 from cluster.samples.corpora import Corpora
 from cluster.samples.held_out import HASHES, document_hash, held_out_bound
-from pipelines.corpus.reader import Shard, open_parquet, open_shard
+from pipelines.corpus.reader import READERS, Shard, open_shard
 from pipelines.errors import UsageError
 
 Ints = NDArray[np.int64]
 
 VERSION = 1
-READERS = 8
 ARRAYS = ("corpus_groups", "shard_groups", "sizes", "training", "kept_out")
 
 
@@ -164,7 +163,7 @@ class _ShardPages:
         sizes = np.array(shard.row_groups, np.int64)
         if not bound or not shard.rows:
             return cls(shard, np.zeros(-(-shard.rows // 8), np.uint8), sizes, HASHES, 0)
-        documents = open_parquet(shard.path).read(["doc_id"])["doc_id"].combine_chunks().dictionary_encode()
+        documents = shard.open().read(["doc_id"])["doc_id"].combine_chunks().dictionary_encode()
         hashes = [document_hash(doc_id) for doc_id in documents.dictionary.to_pylist()]
         below = np.array([value < bound for value in hashes], bool)[documents.indices.to_numpy()]
         kept_out = np.diff(_running_sum(below)[_running_sum(sizes)])

@@ -3,10 +3,12 @@
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from cluster.samples.corpora import Corpora
 from cluster.samples.order import LEAST_GROUPS, WINDOW_GROUPS, Place
@@ -14,8 +16,10 @@ from cluster.samples.page_index import PageIndex
 from model.sample import COLUMNS
 from pipelines.corpus.reader import open_parquet
 from pipelines.errors import UsageError
+from pipelines.folders.folder import Folder
 
 READERS = 4
+FOOTERS = 512  # of shards that are read from in turn: each is asked of its store once
 NEXT_WINDOW_GROUPS = 32
 
 
@@ -33,7 +37,7 @@ class PageStore:
     def __init__(self, corpora: Corpora, index: PageIndex) -> None:
         self.index = index
         self._files = [
-            path / "pages" / shard["name"]
+            (path / "pages", str(shard["name"]), str(shard["sha256"]))
             for path, manifest in zip(corpora.paths, corpora.manifests, strict=True)
             for shard in manifest["shards"]["pages"]
         ]
@@ -74,13 +78,14 @@ class PageStore:
 
     def _read(self, group: int) -> pa.RecordBatch:
         shard = int(np.searchsorted(self.index.shard_groups, group, side="right")) - 1
-        path, number = self._files[shard], group - int(self.index.shard_groups[shard])
+        (folder, name, sha256), number = self._files[shard], group - int(self.index.shard_groups[shard])
         try:
-            table = open_parquet(path).read_row_group(number, columns=list(COLUMNS))
+            file = open_parquet(folder, name, _footer(folder, name, sha256))
+            table = file.read_row_group(number, columns=list(COLUMNS))
         except (OSError, ValueError) as error:
             text = " ".join(str(error).split())[:160]
             raise UsageError(
-                f"{path}: row group {number} cannot be read ({text}); run docformer corpus verify"
+                f"{folder}/{name}: row group {number} cannot be read ({text}); run docformer corpus verify"
             ) from None
         return table.combine_chunks().to_batches()[0]
 
@@ -92,3 +97,8 @@ def _row(rows: pa.RecordBatch, place: int) -> dict[str, Any]:
         **{name: rows[name][place].values.to_numpy() for name in ("line_ids", "grid_cells")},
         "boxes": rows["boxes"][place].values.flatten().to_numpy().reshape(-1, 4),
     }
+
+
+@lru_cache(FOOTERS)
+def _footer(folder: Folder, name: str, _: str) -> pq.FileMetaData:
+    return open_parquet(folder, name).metadata

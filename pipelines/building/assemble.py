@@ -5,11 +5,11 @@ a manifest lists is touched before the next manifest is in place: after a kill a
 from before or the new one, and the same plan goes on where it stopped.
 """
 
+import io
 import json
-import os
-import shutil
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -24,9 +24,10 @@ from pipelines.building.output import clear
 from pipelines.building.revise import overlaps_of, revise
 from pipelines.building.settle import Earlier, PageKey, settle
 from pipelines.corpus.manifest import Origin, write_manifest
-from pipelines.corpus.parts import Part
-from pipelines.corpus.shards import sync_folder
+from pipelines.corpus.parts import FACT_SHARDS, Part
+from pipelines.corpus.reader import READERS
 from pipelines.errors import UsageError
+from pipelines.folders.folder import Folder
 from pipelines.progress import Progress
 from pipelines.sources.inventory import Record, distinct, plan_jobs
 from pipelines.stream import in_threads, on_ray
@@ -52,7 +53,7 @@ class Plan:
         stages: items, unit and seconds of each stage; those of `assemble` are added.
     """
 
-    out: Path
+    out: Folder
     origin: Origin
     runs: Runs
     kept_out: NDArray[np.uint64]
@@ -66,7 +67,12 @@ class Plan:
 def assemble(plan: Plan) -> dict[str, Any]:
     """Carry out `plan` and return the manifest; raises JobError when a document or page is not accounted for."""
     settings, key = plan.origin.settings, plan.origin.key
-    np.save(plan.out / KEPT_OUT, plan.kept_out)
+    if len(plan.kept_out):
+        kept_out = io.BytesIO()
+        np.save(kept_out, plan.kept_out)
+        plan.out.write(KEPT_OUT, kept_out.getvalue())
+    else:
+        plan.out.remove(KEPT_OUT)
     documents = distinct(plan.origin.records)[0]
     records = {document["doc_id"]: document for document in documents}
     parts = plan.parts + _read(plan, documents, plan.runs)
@@ -82,7 +88,8 @@ def assemble(plan: Plan) -> dict[str, Any]:
         parts += _read(plan, documents, as_runs(settled.missing))
     _revise(plan, settled.tasks)
     final = [Part(plan.out, task["new"]) for task in settled.tasks]
-    final += [_bring(part, plan.out) for part in settled.kept]
+    with ThreadPoolExecutor(READERS) as pool:
+        final += pool.map(partial(_bring, out=plan.out), settled.kept)
     manifest = write_manifest(plan.out, plan.origin, final, plan.stages)
     clear(plan.out, manifest)
     return manifest
@@ -143,15 +150,9 @@ def _revise(plan: Plan, tasks: list[dict[str, Any]]) -> None:
             progress.advance(int(result["pages"]))
 
 
-def _bring(part: Part, out: Path) -> Part:
-    """`part` in folder `out`: shards never change, so a hard link is as good as a copy where the disk allows one."""
+def _bring(part: Part, out: Folder) -> Part:
+    """`part` in folder `out`; its facts come last, as when it was written."""
     if part.folder != out:
-        for kind in part.entries():
-            old, new = part.folder / kind / part.name, out / kind / part.name
-            new.unlink(missing_ok=True)
-            try:
-                os.link(old, new)
-            except OSError:
-                shutil.copyfile(old, new)
-            sync_folder(new.parent)
+        for kind in (*part.listed(), FACT_SHARDS):
+            out.bring(f"{kind}/{part.name}", part.folder)
     return Part(out, part.name)

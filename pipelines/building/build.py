@@ -6,7 +6,6 @@ again, and `--resume` skips the shards that are there.
 """
 
 import time
-from pathlib import Path
 from typing import Any
 
 from pipelines.building.assemble import Plan, assemble, timed
@@ -18,6 +17,7 @@ from pipelines.corpus.manifest import Origin, configuration
 from pipelines.corpus.reader import MANIFEST, read_manifest
 from pipelines.errors import JobError, UsageError
 from pipelines.filters.keep_out import keep_out_runs, runs_digest
+from pipelines.folders.address import Place, folder_of
 from pipelines.pages.rows import PageMaker
 from pipelines.quarantine import DropError
 from pipelines.settings import CorpusSettings
@@ -25,9 +25,9 @@ from pipelines.sources.inventory import distinct
 
 
 def build(
-    sources: list[str], out: Path, settings: CorpusSettings, resume: bool = False, overwrite: bool = False
+    sources: list[str], out: Place, settings: CorpusSettings, resume: bool = False, overwrite: bool = False
 ) -> BuildSummary:
-    """Build the corpus of `sources` in folder `out`.
+    """Build the corpus of `sources` in folder `out`, on disk or in a store.
 
     Args:
         sources: folders, globs or files.
@@ -41,7 +41,7 @@ def build(
         JobError: nothing was taken, or the account does not balance.
     """
     started = time.monotonic()
-    out = out.absolute()
+    out = folder_of(out)
     files = list_files(sources, settings)
     kept_out = keep_out_runs(settings.keep_out)
     wanted: dict[str, Any] = {
@@ -50,7 +50,7 @@ def build(
         "sources": sources,
     }
     refuse(out, wanted, BUILD, resume, overwrite)
-    if resume and read_marker(out, BUILD) and (out / MANIFEST).is_file():  # only the clearing away was cut off
+    if resume and read_marker(out, BUILD) and out.exists(MANIFEST):  # only the clearing away was cut off
         manifest = read_manifest(out)
         clear(out, manifest)
         return summarise(out, manifest, time.monotonic() - started)

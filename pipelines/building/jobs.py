@@ -1,19 +1,21 @@
 """Reading: jobs of pages to parts, in Ray's worker processes; pictures never travel between processes."""
 
+import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache, partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.corpus.facts import decided, facts_of
-from pipelines.corpus.parts import Part, write_part
+from pipelines.corpus.parts import FACT_SHARDS, Part, write_part
 from pipelines.corpus.shards import as_table
 from pipelines.filters.decide import describe, page_reasons
+from pipelines.folders.address import folder_of
+from pipelines.folders.folder import Folder
 from pipelines.ocr.pool_ray import ocr_pool
 from pipelines.pages.rows import PageMaker, Row, pool_key, quarantine_row
 from pipelines.progress import Progress
@@ -25,10 +27,11 @@ from pipelines.stream import on_ray, start_ray
 KEPT_OUT = "index/keep-out.npy"
 
 
-def run_jobs(jobs: Sequence[Mapping[str, Any]], out: Path, settings: CorpusSettings) -> int:
+def run_jobs(jobs: Sequence[Mapping[str, Any]], out: Folder, settings: CorpusSettings) -> int:
     """Do those `jobs` (of `plan_jobs`) whose parts are not in `out` yet; return how many pages all of them hold."""
     total = sum(pages_of(job) for job in jobs)
-    left = [job for job in jobs if not Part(out, job["name"]).done]
+    done = set(out.names(FACT_SHARDS))  # asking for each would take long in a store
+    left = [job for job in jobs if job["name"] not in done]
     not_taken = 0
     with _reading_pool(settings if left else None) as actors, Progress("pages", total, "page") as progress:
         work = partial(read_job, settings.model_dump_json(), str(out), actors)
@@ -76,7 +79,7 @@ def read_job(settings_text: str, out: str, actors: int, item: str) -> dict[str, 
     facts = decided(facts, reasons, taken)
     records = {unit["doc_id"]: unit for unit in job["units"]}
     left_out = filter_rows(facts, records, settings)
-    write_part(Part(Path(out), job["name"]), taken, dropped + left_out, facts)
+    write_part(Part(folder_of(out), job["name"]), taken, dropped + left_out, facts)
     return {"pages": pages_of(job), "not_taken": len(dropped) + len(left_out)}
 
 
@@ -100,11 +103,11 @@ def page_maker(settings: str, actors: int) -> PageMaker:
 
 def kept_out_runs(out: str) -> NDArray[np.uint64]:
     """The runs of the evaluation pages, which the driver left in the output folder: uint64 [R], sorted."""
-    file = Path(out) / KEPT_OUT
-    return _load(str(file), file.stat().st_mtime_ns) if file.is_file() else np.empty(0, np.uint64)
+    folder = folder_of(out)
+    return _load(folder, folder.changed(KEPT_OUT)) if folder.exists(KEPT_OUT) else np.empty(0, np.uint64)
 
 
 @lru_cache(maxsize=1)
-def _load(path: str, _: int) -> NDArray[np.uint64]:
-    runs: NDArray[np.uint64] = np.load(path)
+def _load(folder: Folder, _: int) -> NDArray[np.uint64]:
+    runs: NDArray[np.uint64] = np.load(io.BytesIO(folder.read(KEPT_OUT)))
     return runs

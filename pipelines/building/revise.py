@@ -1,20 +1,19 @@
 """Revising a part without reading documents: rows left out, labels and fingerprints anew, pictures copied."""
 
 import json
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from pipelines.building.jobs import filter_rows
 from pipelines.corpus.facts import decided, replaced
-from pipelines.corpus.parts import PAGE_SHARDS, Part, write_part
+from pipelines.corpus.parts import Part, write_part
 from pipelines.filters.keep_out import overlap
 from pipelines.filters.shingles import word_hashes
+from pipelines.folders.address import folder_of
 from pipelines.labels.grid import grid_cells
 from pipelines.settings import CorpusSettings
 
@@ -32,7 +31,7 @@ def revise(settings_text: str, out: str, item: str) -> dict[str, Any]:
     """
     task = json.loads(item)
     settings = CorpusSettings.model_validate_json(settings_text)
-    old, new = Part(Path(task["folder"]), task["old"]), Part(Path(out), task["new"])
+    old, new = Part(folder_of(task["folder"]), task["old"]), Part(folder_of(out), task["new"])
     if new.done:
         return {"pages": len(task["reasons"])}
     gone = {(doc_id, page) for doc_id, page in task["gone"]}
@@ -60,7 +59,7 @@ def overlaps_of(kept_out: NDArray[np.uint64], part: Part) -> pa.Array:
     stored = facts["digest"].is_valid().to_numpy()
     found = np.full(len(facts), None if len(kept_out) else 0.0, object)
     if stored.any() and len(kept_out):
-        words = pq.read_table(part.folder / PAGE_SHARDS / part.name, columns=["words"])["words"]
+        words = part.pages(["words"])["words"]
         found[stored] = [overlap(word_hashes(page.as_py()), kept_out) for page in words]
     return pa.array(found, pa.float32())
 

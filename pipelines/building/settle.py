@@ -3,7 +3,9 @@
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,6 +13,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from pipelines.corpus.parts import Part
+from pipelines.corpus.reader import READERS
 from pipelines.filters.decide import all_reasons, page_reasons
 from pipelines.settings import CorpusSettings
 from pipelines.sources.inventory import Record
@@ -64,7 +67,8 @@ def settle(
         records: of the documents, by doc_id.
         key: says what else the revised parts depend on; it goes into their names.
     """
-    tables = [_facts(part, place, earlier, settings) for place, part in enumerate(parts)]
+    with ThreadPoolExecutor(READERS) as pool:
+        tables = list(pool.map(partial(_facts, earlier=earlier, settings=settings), parts))
     if not tables:
         return Settled([], [], set())
     facts = pa.concat_tables(tables)
@@ -90,7 +94,7 @@ def settle(
     return Settled(kept, tasks, missing)
 
 
-def _facts(part: Part, place: int, earlier: Earlier, settings: CorpusSettings) -> pa.Table:
+def _facts(part: Part, earlier: Earlier, settings: CorpusSettings) -> pa.Table:
     columns = [*FACT_COLUMNS]
     columns += ["signature"] if settings.near_duplicates else []
     columns += ["text_key"] if settings.drop_duplicates else []

@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
+
+from pipelines.folders.folder import Folder
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class BuildSummary:
         return asdict(self)
 
 
-def summarise(out: Path, manifest: Mapping[str, Any], seconds: float) -> BuildSummary:
+def summarise(out: Folder, manifest: Mapping[str, Any], seconds: float) -> BuildSummary:
     """The summary of a run that wrote `manifest` in `out` and took `seconds`."""
     totals, stages = manifest["totals"], manifest["stages"]
     return BuildSummary(

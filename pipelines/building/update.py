@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from pipelines.building.assemble import Plan, as_runs, assemble, refuse_absent, timed
@@ -17,6 +16,7 @@ from pipelines.corpus.parts import FACT_SHARDS, Part
 from pipelines.corpus.reader import MANIFEST, read_manifest
 from pipelines.errors import UsageError
 from pipelines.filters.keep_out import keep_out_runs, runs_digest
+from pipelines.folders.address import Place, folder_of
 from pipelines.progress import Progress
 from pipelines.quarantine import Reason
 from pipelines.settings import CorpusSettings
@@ -28,7 +28,7 @@ TEXT_LAYER = "text-layer"
 
 
 def update(
-    corpus: Path, sources: Sequence[str], settings: CorpusSettings, out: Path | None = None, resume: bool = False
+    corpus: Place, sources: Sequence[str], settings: CorpusSettings, out: Place | None = None, resume: bool = False
 ) -> BuildSummary:
     """Bring the corpus in folder `corpus` to what a build of its sources and `sources` under `settings` would give.
 
@@ -48,11 +48,11 @@ def update(
         JobError: the account does not balance.
     """
     started = time.monotonic()
-    corpus = corpus.absolute()
+    corpus = folder_of(corpus)
     before = read_manifest(corpus)
     if "configuration" not in before:
         raise UsageError(f"{corpus}: made by an earlier program, which noted less; build it again")
-    target = out.absolute() if out is not None else corpus
+    target = folder_of(out) if out is not None else corpus
     kept_out = keep_out_runs(settings.keep_out)
     wanted: dict[str, Any] = {
         "settings": configuration(settings, runs_digest(kept_out)),
@@ -66,7 +66,7 @@ def update(
         return summarise(corpus, before, time.monotonic() - started)
     if target != corpus:
         refuse(target, wanted, UPDATE, resume, overwrite=False)
-        if (target / MANIFEST).is_file():  # only the clearing away was cut off
+        if target.exists(MANIFEST):  # only the clearing away was cut off
             clear(target, read_manifest(target))
             return summarise(target, read_manifest(target), time.monotonic() - started)
     stages: dict[str, Any] = {}

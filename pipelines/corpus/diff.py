@@ -1,11 +1,11 @@
 """`corpus diff`: which pages of two corpora differ, and in which columns."""
 
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 from pipelines.corpus.digests import row_digests
 from pipelines.corpus.reader import Corpus
+from pipelines.folders.address import Place
 from pipelines.schema import NOT_IN_DIGEST, PAGES
 
 
@@ -26,7 +26,7 @@ class Differences:
         return asdict(self)
 
 
-def diff(a: Path, b: Path) -> Differences:
+def diff(a: Place, b: Place) -> Differences:
     """Compare two corpora page by page; where a page was found (`source`) does not count.
 
     Only digests are held in memory; the rows of changed pages are read a second time.

@@ -3,17 +3,17 @@
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from pipelines.corpus.parts import FILE_SHARDS, KINDS, QUARANTINE_SHARDS, Part, entry
-from pipelines.corpus.reader import MANIFEST
-from pipelines.corpus.shards import as_table, write_table, write_text
+from pipelines.corpus.parts import FILE_SHARDS, KINDS, QUARANTINE_SHARDS, Part
+from pipelines.corpus.reader import MANIFEST, READERS, open_parquet
+from pipelines.corpus.shards import as_table, write_table
 from pipelines.corpus.tally import FACT_COLUMNS, QUARANTINE_COLUMNS, Tally
+from pipelines.folders.folder import Folder
 from pipelines.pages.rows import quarantine_row
 from pipelines.quarantine import DropError, Reason
 from pipelines.schema import QUARANTINE, SCHEMA_VERSION, corpus_digest
@@ -70,7 +70,7 @@ def digest_of(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
-def write_manifest(out: Path, origin: Origin, parts: Sequence[Part], stages: Mapping[str, Any]) -> dict[str, Any]:
+def write_manifest(out: Folder, origin: Origin, parts: Sequence[Part], stages: Mapping[str, Any]) -> dict[str, Any]:
     """Check the account of `parts`, all of them in `out`, write manifest.json, and return it.
 
     Raises:
@@ -79,19 +79,20 @@ def write_manifest(out: Path, origin: Origin, parts: Sequence[Part], stages: Map
     documents, duplicates, others = distinct(origin.records)
     tally = Tally()
     shards: dict[str, list[dict[str, Any]]] = {kind: [] for kind in KINDS}
-    for part in sorted(parts, key=lambda part: part.name):
-        tally.add_facts(part.facts(FACT_COLUMNS))
-        for kind, listed in part.entries().items():
-            shards[kind].append(listed)
+    ordered = sorted(parts, key=lambda part: part.name)
+    with ThreadPoolExecutor(READERS) as pool:
+        for facts, lines in pool.map(lambda part: part.account(FACT_COLUMNS), ordered):
+            tally.add_facts(facts)
+            for kind, listed in lines.items():
+                shards[kind].append(listed)
     whole = [_document_row(document, origin.settings) for document in documents if document["reason"]]
     for kind, table in ((QUARANTINE_SHARDS, as_table(whole, QUARANTINE)), (FILE_SHARDS, _files(origin.records))):
         if len(table):
             name = f"part-documents-{digest_of(table.to_pylist())[:16]}.parquet"
-            write_table(out / kind, name, table)
-            shards[kind].append(entry(out / kind / name))
+            shards[kind].append(write_table(out / kind, name, table))
+    quarantine = out / QUARANTINE_SHARDS
     for listed in shards[QUARANTINE_SHARDS]:
-        file = out / QUARANTINE_SHARDS / listed["name"]
-        tally.add_quarantine(pq.read_table(file, columns=list(QUARANTINE_COLUMNS)))
+        tally.add_quarantine(open_parquet(quarantine, listed["name"]).read(list(QUARANTINE_COLUMNS)))
     manifest = {
         "schema_version": SCHEMA_VERSION,
         "version": origin.version,
@@ -106,15 +107,20 @@ def write_manifest(out: Path, origin: Origin, parts: Sequence[Part], stages: Map
         "stages": dict(stages),
         "shards": {kind: sorted(listed, key=lambda one: one["name"]) for kind, listed in shards.items()},
     }
-    write_text(out / MANIFEST, json.dumps(manifest, indent=1, sort_keys=True) + "\n")
+    commit(out, json.dumps(manifest, indent=1, sort_keys=True) + "\n")
     return manifest
 
 
-def read_records(corpus: Path, manifest: Mapping[str, Any]) -> list[Record]:
+def commit(out: Folder, manifest: str) -> None:
+    """From here on `out` holds the corpus of this manifest; until then, that of the one before, or none."""
+    out.write_text(MANIFEST, manifest)
+
+
+def read_records(corpus: Folder, manifest: Mapping[str, Any]) -> list[Record]:
     """The inventory of every file that the corpus was made from."""
     records: list[Record] = []
     for listed in manifest["shards"][FILE_SHARDS]:
-        table = pq.read_table(corpus / FILE_SHARDS / listed["name"], columns=["record"])
+        table = open_parquet(corpus / FILE_SHARDS, listed["name"]).read(["record"])
         records += [json.loads(text) for text in table["record"].to_pylist()]
     return records
 

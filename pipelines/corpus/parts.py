@@ -4,17 +4,19 @@ The facts are written last. Their being there says that the work is done, and th
 digests, so that nobody has to read those again to list them.
 """
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipelines.corpus.facts import FACTS
-from pipelines.corpus.shards import as_table, file_sha256, write_table
+from pipelines.corpus.reader import open_parquet
+from pipelines.corpus.shards import as_table, write_table
+from pipelines.folders.folder import Folder
 from pipelines.schema import PAGES, QUARANTINE
 
 PAGE_SHARDS, QUARANTINE_SHARDS, FACT_SHARDS = "pages", "quarantine", "index/pages"
@@ -27,53 +29,58 @@ _LISTED = b"docformer.shards"
 class Part:
     """A part by its name and the corpus folder it is in."""
 
-    folder: Path
+    folder: Folder
     name: str
 
     @property
     def done(self) -> bool:
         """Whether it was written whole."""
-        return (self.folder / FACT_SHARDS / self.name).is_file()
+        return self.folder.exists(f"{FACT_SHARDS}/{self.name}")
 
     def facts(self, columns: Sequence[str] | None = None) -> pa.Table:
         """Its facts."""
-        return pq.read_table(self.folder / FACT_SHARDS / self.name, columns=columns and list(columns))
+        return self._read(FACT_SHARDS, columns)
 
-    def pages(self) -> pa.Table:
+    def pages(self, columns: Sequence[str] | None = None) -> pa.Table:
         """Its pages, in the order of their facts."""
-        file = self.folder / PAGE_SHARDS / self.name
-        return pq.read_table(file) if PAGE_SHARDS in self.listed() else PAGES.empty_table()
+        return self._read(PAGE_SHARDS, columns) if PAGE_SHARDS in self.listed() else PAGES.empty_table()
 
     def quarantine(self) -> pa.Table:
         """Its quarantine."""
-        file = self.folder / QUARANTINE_SHARDS / self.name
-        return pq.read_table(file) if QUARANTINE_SHARDS in self.listed() else QUARANTINE.empty_table()
+        return self._read(QUARANTINE_SHARDS) if QUARANTINE_SHARDS in self.listed() else QUARANTINE.empty_table()
+
+    def _read(self, kind: str, columns: Sequence[str] | None = None) -> pa.Table:
+        return open_parquet(self.folder / kind, self.name).read(columns and list(columns))
 
     def listed(self) -> dict[str, dict[str, Any]]:
         """Name, rows and sha256 of its shard of pages and its shard of quarantine, where it has one."""
-        schema = pq.read_schema(self.folder / FACT_SHARDS / self.name)
-        return dict(json.loads(schema.metadata[_LISTED]))
+        return _listed(open_parquet(self.folder / FACT_SHARDS, self.name))
 
-    def entries(self) -> dict[str, dict[str, Any]]:
-        """The same with the shard of facts: the part's lines of the manifest."""
-        return {**self.listed(), FACT_SHARDS: entry(self.folder / FACT_SHARDS / self.name)}
+    def account(self, columns: Sequence[str]) -> tuple[pa.Table, dict[str, dict[str, Any]]]:
+        """Its facts, and its lines of the manifest: name, rows and sha256 of each shard; by one reading."""
+        data = (self.folder / FACT_SHARDS).read(self.name)
+        file = pq.ParquetFile(pa.BufferReader(data))
+        own = {"name": self.name, "rows": file.metadata.num_rows, "sha256": hashlib.sha256(data).hexdigest()}
+        return file.read(list(columns)), {**_listed(file), FACT_SHARDS: own}
 
 
 def write_part(part: Part, pages: pa.Table, quarantine: Sequence[Mapping[str, Any]], facts: pa.Table) -> None:
-    """Write a part; a shard without rows is not written, but that of facts always is."""
+    """Write a part; a shard without rows is not written, but that of facts always is.
+
+    A part that is there stays: Ray may do a task twice at once when it has lost sight of the first worker.
+    """
+    if part.done:
+        return
     listed = {}
     dropped = as_table(quarantine, QUARANTINE)
     for kind, table in ((QUARANTINE_SHARDS, dropped), (PAGE_SHARDS, pages)):
-        file = part.folder / kind / part.name
         if len(table):
-            write_table(file.parent, part.name, table)
-            listed[kind] = {"name": part.name, "rows": len(table), "sha256": file_sha256(file)}
+            listed[kind] = write_table(part.folder / kind, part.name, table)
         else:
-            file.unlink(missing_ok=True)  # of an earlier try that was cut off
+            part.folder.remove(f"{kind}/{part.name}")  # of an earlier try that was cut off
     metadata = {_LISTED: json.dumps(listed, sort_keys=True).encode()}
     write_table(part.folder / FACT_SHARDS, part.name, facts.cast(FACTS).replace_schema_metadata(metadata))
 
 
-def entry(path: Path) -> dict[str, Any]:
-    """Name, rows and sha256 of a shard."""
-    return {"name": path.name, "rows": pq.read_metadata(path).num_rows, "sha256": file_sha256(path)}
+def _listed(facts: pq.ParquetFile) -> dict[str, dict[str, Any]]:
+    return dict(json.loads(facts.schema_arrow.metadata[_LISTED]))

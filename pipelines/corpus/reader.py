@@ -2,28 +2,37 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipelines.errors import UsageError
+from pipelines.folders.address import Place, folder_of
+from pipelines.folders.folder import Folder
+from pipelines.folders.local import LocalFolder
 from pipelines.schema import PAGES, SCHEMA_VERSION
 
 MANIFEST = "manifest.json"
+READERS = 16  # files that are asked for at once, since a store takes a while to answer
 
 
 @dataclass(frozen=True)
 class Shard:
-    """One Parquet file of pages: where it is, its rows, the rows of each row group, its sha256."""
+    """One Parquet file of pages: the folder that it is in, its rows, the rows of each row group, its sha256."""
 
     name: str
-    path: Path
+    folder: Folder
     rows: int
     row_groups: tuple[int, ...]
     sha256: str
+
+    def open(self) -> pq.ParquetFile:
+        """For reading."""
+        return open_parquet(self.folder, self.name)
 
 
 @dataclass(frozen=True)
@@ -36,20 +45,21 @@ class Corpus:
         shards: of pages, in order of their names.
     """
 
-    path: Path
+    path: Folder
     manifest: dict[str, Any]
     shards: tuple[Shard, ...]
 
     @classmethod
-    def open(cls, path: Path | str) -> "Corpus":
-        """Open the corpus in folder `path`.
+    def open(cls, path: Place) -> "Corpus":
+        """Open the corpus in a folder, on disk or in a store.
 
         Raises:
             UsageError: there is no complete corpus, it is of another schema version, or a shard is missing or damaged.
         """
-        path = Path(path)
-        manifest = read_manifest(path)
-        return cls(path, manifest, tuple(open_shard(path, entry) for entry in manifest["shards"]["pages"]))
+        folder = folder_of(path)
+        manifest = read_manifest(folder)
+        with ThreadPoolExecutor(READERS) as pool:
+            return cls(folder, manifest, tuple(pool.map(partial(open_shard, folder), manifest["shards"]["pages"])))
 
     @property
     def digest(self) -> str:
@@ -58,31 +68,34 @@ class Corpus:
 
     def rows(self, columns: Sequence[str] | None = None) -> Iterator[dict[str, Any]]:
         """All page rows, shard by shard, as mappings of the given columns (all when None)."""
-        yield from _rows([shard.path for shard in self.shards], columns)
+        yield from _rows(self.path / "pages", [shard.name for shard in self.shards], columns)
 
     def tables(self) -> Iterator[pa.Table]:
         """All pages, as tables of some dozens."""
         for shard in self.shards:
             try:
-                for batch in open_parquet(shard.path).iter_batches(batch_size=64):
+                for batch in shard.open().iter_batches(batch_size=64):
                     yield pa.Table.from_batches([batch])
             except (pa.ArrowInvalid, OSError) as error:
-                raise UsageError(f"{shard.path}: damaged ({_short(error)}); build the corpus again") from None
+                raise UsageError(
+                    f"{shard.folder}/{shard.name}: damaged ({_short(error)}); build the corpus again"
+                ) from None
 
     def quarantine_rows(self) -> Iterator[dict[str, Any]]:
         """All rows of the quarantine."""
-        yield from _rows([self.path / "quarantine" / entry["name"] for entry in self.manifest["shards"]["quarantine"]])
+        yield from _rows(self.path / "quarantine", [shard["name"] for shard in self.manifest["shards"]["quarantine"]])
 
 
-def open_shard(path: Path, entry: Mapping[str, Any]) -> Shard:
-    """The shard of pages that `entry` of the manifest of the corpus in `path` lists; reads its footer.
+def open_shard(corpus: Folder, entry: Mapping[str, Any]) -> Shard:
+    """The shard of pages that `entry` of the manifest of `corpus` lists; reads its footer.
 
     Raises:
         UsageError: it is missing, damaged or another one.
     """
-    file = path / "pages" / entry["name"]
+    folder = corpus / "pages"
+    file = f"{folder}/{entry['name']}"
     try:
-        footer = open_parquet(file).metadata
+        footer = open_parquet(folder, entry["name"]).metadata
     except FileNotFoundError:
         raise UsageError(f"{file}: missing; restore it, or build the corpus again") from None
     except (pa.ArrowInvalid, OSError) as error:
@@ -90,19 +103,25 @@ def open_shard(path: Path, entry: Mapping[str, Any]) -> Shard:
     if footer.num_rows != entry["rows"] or footer.schema.to_arrow_schema().names != PAGES.names:
         raise UsageError(f"{file}: not the shard that the manifest lists; build the corpus again")
     groups = tuple(footer.row_group(group).num_rows for group in range(footer.num_row_groups))
-    return Shard(entry["name"], file, entry["rows"], groups, entry["sha256"])
+    return Shard(entry["name"], folder, entry["rows"], groups, entry["sha256"])
 
 
-def open_parquet(file: Path) -> pq.ParquetFile:
-    """A shard for reading."""
-    return pq.ParquetFile(file)
+def open_parquet(folder: Folder, name: str, footer: pq.FileMetaData | None = None) -> pq.ParquetFile:
+    """A shard for reading; of a store, what is read together is asked for together.
+
+    Args:
+        folder: that it is in.
+        name: of the file.
+        footer: of this very file, where it was read before.
+    """
+    return pq.ParquetFile(folder.open(name), metadata=footer, pre_buffer=not isinstance(folder, LocalFolder))
 
 
-def read_manifest(path: Path) -> dict[str, Any]:
-    """The manifest of the corpus in `path`; raises UsageError as `Corpus.open` does."""
-    file = path / MANIFEST
+def read_manifest(path: Place) -> dict[str, Any]:
+    """The manifest of the corpus in a folder; raises UsageError as `Corpus.open` does."""
+    file = f"{path}/{MANIFEST}"
     try:
-        manifest = json.loads(file.read_text(encoding="utf-8"))
+        manifest = json.loads(folder_of(path).read_text(MANIFEST))
     except FileNotFoundError:
         raise UsageError(
             f"{file}: not found; {path} holds no complete corpus (build one, or finish with --resume)"
@@ -117,13 +136,13 @@ def read_manifest(path: Path) -> dict[str, Any]:
     return dict(manifest)
 
 
-def _rows(files: Sequence[Path], columns: Sequence[str] | None = None) -> Iterator[dict[str, Any]]:
-    for file in files:
+def _rows(folder: Folder, names: Sequence[str], columns: Sequence[str] | None = None) -> Iterator[dict[str, Any]]:
+    for name in names:
         try:
-            for batch in open_parquet(file).iter_batches(batch_size=64, columns=columns and list(columns)):
+            for batch in open_parquet(folder, name).iter_batches(batch_size=64, columns=columns and list(columns)):
                 yield from batch.to_pylist()
         except (pa.ArrowInvalid, OSError) as error:
-            raise UsageError(f"{file}: damaged ({_short(error)}); build the corpus again") from None
+            raise UsageError(f"{folder}/{name}: damaged ({_short(error)}); build the corpus again") from None
 
 
 def _short(error: Exception) -> str:

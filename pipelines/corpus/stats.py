@@ -1,12 +1,12 @@
 """`corpus stats`: what a corpus holds, what it does not and why, and how fast it was built."""
 
-from pathlib import Path
 from typing import Any
 
 from pipelines.corpus.reader import read_manifest
+from pipelines.folders.address import Place
 
 
-def stats(path: Path) -> dict[str, Any]:
+def stats(path: Place) -> dict[str, Any]:
     """Counts of documents, pages and words, text sources, languages, what was left out and why, each stage's speed.
 
     Raises:

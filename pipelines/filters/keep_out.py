@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from pipelines.corpus.reader import MANIFEST, Corpus
 from pipelines.errors import UsageError
 from pipelines.filters.shingles import runs, word_hashes
+from pipelines.folders.address import folder_of
 
 RUN_WORDS = 8
 
@@ -28,7 +29,7 @@ def keep_out_runs(paths: Sequence[str]) -> NDArray[np.uint64]:
         UsageError: a path does not exist, is of another kind or cannot be read, or holds no page.
     """
     found = []
-    for path in map(Path, paths):
+    for path in paths:
         try:
             pages = [runs(word_hashes(words), RUN_WORDS) for words in _pages(path)]
         except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
@@ -55,9 +56,10 @@ def overlap(hashes: NDArray[np.uint64], kept_out: NDArray[np.uint64]) -> float:
     return float((kept_out[places] == own).mean())
 
 
-def _pages(path: Path) -> Iterator[Sequence[str]]:
-    if (path / MANIFEST).is_file():
-        yield from (row["words"] for row in Corpus.open(path).rows(["words"]))
+def _pages(place: str) -> Iterator[Sequence[str]]:
+    path = Path(place)
+    if folder_of(place).exists(MANIFEST):
+        yield from (row["words"] for row in Corpus.open(place).rows(["words"]))
     elif path.suffix == ".txt":
         yield from (line.split() for line in path.read_text(encoding="utf-8").splitlines() if line.strip())
     elif path.suffix == ".jsonl":

@@ -7,8 +7,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pyarrow.parquet as pq
-
 from pipelines.report.html import Section, bars, document, facts, table, text, tiles
 from pipelines.report.overlay import page_figure
 
@@ -39,7 +37,7 @@ def write_report(corpus: "Corpus", out: Path, pages: int = 24) -> Path:
     """
     manifest = corpus.manifest
     subtitle = f"{manifest.get('totals', {}).get('pages', '')} pages, corpus digest {corpus.digest}".lstrip()
-    return save(document(f"Corpus report: {Path(corpus.path).name}", subtitle, corpus_sections(corpus, pages)), out)
+    return save(document(f"Corpus report: {corpus.path.name}", subtitle, corpus_sections(corpus, pages)), out)
 
 
 def save(page: str, out: Path) -> Path:
@@ -156,7 +154,7 @@ def _pages(corpus: "Corpus", chosen: Sequence[str]) -> str:
 def _fetch(corpus: "Corpus", page_ids: set[str]) -> Iterator[dict[str, Any]]:
     """Yield the whole rows of `page_ids`, reading only the row groups that hold one."""
     for shard in corpus.shards:
-        with pq.ParquetFile(shard.path) as file:
+        with shard.open() as file:
             for group in range(file.metadata.num_row_groups):
                 ids = file.read_row_group(group, columns=["page_id"])["page_id"].to_pylist()
                 wanted = [i for i, page_id in enumerate(ids) if page_id in page_ids]

@@ -23,6 +23,7 @@ sys.path[0] = str(Path(__file__).resolve().parents[2])
 
 from cluster.samples.order import SampleOrder, share  # noqa: E402
 from cluster.samples.page_index import PageIndex  # noqa: E402
+from pipelines.folders.address import folder_of  # noqa: E402
 
 GROUP = 32
 Ints = NDArray[np.int64]
@@ -114,7 +115,7 @@ def index_cost(pages: int) -> None:
             shards.append({"name": file, "rows": rows, "sha256": ""})
         manifest = {"shards": {"pages": shards}, "corpus_digest": ""}
         started, cpu = time.perf_counter(), time.process_time()
-        index = make_index(Corpora((folder,), (1.0,), (manifest,)), 0.01)
+        index = make_index(Corpora((folder_of(folder),), (1.0,), (manifest,)), 0.01)
         wall, cpu = time.perf_counter() - started, time.process_time() - cpu
     count = len(shards) * rows
     print(

@@ -24,6 +24,9 @@ HOSTILE = "<script>alert(1)</script>\"'&\x00\u202e\ud800"
 class Shard:
     path: Path
 
+    def open(self) -> pq.ParquetFile:
+        return pq.ParquetFile(self.path)
+
 
 class StoredCorpus:
     """What the report reads of a corpus, over one Parquet shard with the contract's columns."""
