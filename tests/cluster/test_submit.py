@@ -131,7 +131,7 @@ def pretraining(folder: Path, steps: int) -> Path:
 
 
 def exported(cluster: Cluster, name: str) -> str | None:
-    with urllib.request.urlopen(cluster.training.metrics, timeout=10) as answer:
+    with urllib.request.urlopen(cluster.metrics, timeout=10) as answer:
         lines = answer.read().decode().splitlines()
     return next((line for line in lines if line.startswith(name + "{")), None)
 
@@ -199,7 +199,7 @@ def test_what_cannot_be_reached_is_one_line(cluster: Cluster, action: tuple[str,
         ({"token": None}, "the token is missing"),
         ({"address": nothing}, f"{nothing}: nothing answers"),
         ({"address": "ray://127.0.0.1:10001"}, "give the dashboard's"),
-        ({"address": cluster.training.metrics.removesuffix("/metrics")}, "no Ray cluster answers"),
+        ({"address": cluster.metrics.removesuffix("/metrics")}, "no Ray cluster answers"),
     ):
         out, err = cluster.submit(*action, code=2, **more)
         assert not out
