@@ -1,7 +1,6 @@
 """`docformer status`: how one corpus or run stands."""
 
 import argparse
-from pathlib import Path
 from typing import Any
 
 from cluster.commands.command import add_command, add_json, print_result
@@ -16,7 +15,7 @@ def register(commands: Any) -> None:
         "How a corpus or a run stands: its state, how far it is, how fast. For several runs at once: docformer runs.",
         "docformer status corpus",
     )
-    status.add_argument("folder", type=Path, metavar="FOLDER", help="corpus or run, finished or not")
+    status.add_argument("folder", metavar="FOLDER", help="corpus or run, finished or not")
     add_json(status)
 
 

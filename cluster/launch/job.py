@@ -7,11 +7,14 @@ from typing import Any
 from cluster.jobs.submit import check_command, complete_words
 from cluster.options import read_section
 from pipelines.errors import UsageError
+from pipelines.folders.clients import SCHEMES
 
 # A job that starts again after losing its cluster goes on instead of beginning anew.
 RESUMABLE = ("pretrain", "corpus build")
 
 
+# Where a corpus may lie as well as on the storage.
+STORES = tuple(f"{scheme}://" for scheme in SCHEMES)
 # The sections whose places a command uses; its own says where its output goes.
 PLACES = {"pretrain": ("pretrain",), "corpus": ("corpus",), "run": ("run", "pretrain")}
 
@@ -30,6 +33,8 @@ def command_of(words: list[str], config: Path, mount: str) -> list[str]:
         written = read_section(config, section)
         for name in ("corpus", "out", "tokenizer", "init"):
             for place in _places(written, name):
+                if "corpus" in (section, name) and place.startswith(STORES):
+                    continue
                 _check_place(f"{config}, {section}.{name}", place, mount, hub=name in ("tokenizer", "init"))
     if words[0] in PLACES and "--out" not in words and not read_section(config, words[0]).get("out"):
         raise UsageError(f"{config}: {words[0]}.out is not set; give it a folder below {mount}")

@@ -269,6 +269,13 @@ def test_edited_files_are_not_overwritten(tmp_path: Path, capsys: pytest.Capture
     assert (out / "rayjob.yaml").read_text() != "mine"
 
 
+def test_a_corpus_may_lie_in_a_store(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = launch("kuberay", config(tmp_path, {"corpus": ["s3://bucket/a=2", "gs://bucket/b=1"]}))
+    run = next(found for found in objects(out) if found["kind"] == "ConfigMap")["data"]["run.yaml"]
+    assert yaml.safe_load(run)["pretrain"]["corpus"] == ["s3://bucket/a=2", "gs://bucket/b=1"]
+    assert "not below /data" in refused(capsys, "kuberay", config(tmp_path, {"corpus": "https://host/a"}))
+
+
 def test_other_commands_and_workers(tmp_path: Path) -> None:
     path = config(tmp_path)
     out = launch("kuberay", path, "--workers", "2", "--", "corpus", "build", "/data/pdfs", "--out", "/data/corpus")
