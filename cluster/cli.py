@@ -7,11 +7,13 @@ SIGTERM that can be resumed.
 import argparse
 import difflib
 import os
+import re
 import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from cluster.commands import ask, corpus, demo, export, launch, plan, pretrain, run, runs, status, submit, tokenizer
+from cluster.commands.command import HelpFormatter
 from model.errors import ModelInputError
 from pipelines.errors import JobError, StoppedError, UsageError
 
@@ -25,6 +27,15 @@ class OneLineParser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Print `message` as one line on standard error and exit with 2."""
+        wrong = re.fullmatch(r"argument (COMMAND|TARGET): invalid choice: '(.*)' \(choose from (.*)\)", message)
+        if wrong:
+            known = re.findall(r"[a-z]+", wrong[3])
+            close = difflib.get_close_matches(wrong[2], known, n=1)
+            hint = f"did you mean {close[0]}?" if close else f"known: {', '.join(known)}"
+            message = f"unknown {wrong[1].lower()} {wrong[2]!r}; {hint}"
+        elif message.startswith("the following arguments are required:"):
+            missing = message.split(": ", 1)[1].replace("COMMAND", "a command").replace("TARGET", "a target")
+            message = f"{missing} is missing" if "," not in missing else f"{missing} are missing"
         self.exit(2, f"{self.prog}: error: {message}; see {self.prog} --help\n")
 
     def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
@@ -44,7 +55,8 @@ def build_parser() -> OneLineParser:
     parser = OneLineParser(
         prog="docformer",
         description="DocFormerV2 pretraining, whole: raw PDFs to labels in Parquet, to pretraining, to answers.",
-        epilog="Start with: docformer demo",
+        epilog="example:\n  docformer demo",
+        formatter_class=HelpFormatter,
         allow_abbrev=False,
     )
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND", parser_class=OneLineParser)

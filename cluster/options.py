@@ -6,6 +6,7 @@ come from the class's defaults, then from the section of the `--config` file, th
 
 import argparse
 import difflib
+import re
 import types
 from collections.abc import Mapping
 from pathlib import Path
@@ -90,18 +91,34 @@ def _one_line(error: ValidationError, settings: type[BaseModel], where: str) -> 
     first = error.errors()[0]
     key = ".".join(str(part) for part in first["loc"]) or "value"
     if first["type"] == "extra_forbidden":
-        known = list(settings.model_fields) if len(first["loc"]) == 1 else []
-        return f"{where}: unknown key {key!r}{_nearest(key, known)}"
+        *outer, name = map(str, first["loc"])
+        return f"{where}: unknown key {key!r}{_nearest(name, _known(settings, outer))}"
     if first["type"] == "missing":
         return f"{where}: {key} is required; give --{key.replace('_', '-')} or set it in the configuration file"
     # A mapping may hold what must not be shown.
     shown = "" if isinstance(first["input"], Mapping) else f" = {first['input']!r}"
-    return f"{where}: {key}{shown}: {first['msg'].removeprefix('Value error, ')}"
+    message = first["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    if first["type"] == "literal_error":
+        choices = re.findall(r"'([^']*)'", first["ctx"]["expected"])
+        message = f"must be one of {', '.join(choices)}{_nearest(str(first['input']), choices, or_all=False)}"
+    return f"{where}: {key}{shown}: {message}"
 
 
-def _nearest(name: str, known: tuple[str, ...] | list[str]) -> str:
+def _known(settings: type[BaseModel], outer: list[str]) -> list[str]:
+    """Keys of the mapping at path `outer`; none where it has no fixed ones."""
+    for name in outer:
+        kind = plain_type(settings.model_fields[name].annotation) if name in settings.model_fields else None
+        if not (isinstance(kind, type) and issubclass(kind, BaseModel)):
+            return []
+        settings = kind
+    return list(settings.model_fields)
+
+
+def _nearest(name: str, known: tuple[str, ...] | list[str], or_all: bool = True) -> str:
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
-    return f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(known)}" if known else ""
+    if close:
+        return f"; did you mean {close[0]!r}?"
+    return f"; known: {', '.join(known)}" if known and or_all else ""
 
 
 def plain_type(annotation: Any) -> Any:

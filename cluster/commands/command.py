@@ -2,9 +2,27 @@
 
 import argparse
 import json
+import re
+import shutil
+import textwrap
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
+
+EXAMPLE = "example:"
+WIDTH = 100
+
+
+class HelpFormatter(argparse.HelpFormatter):
+    """Text in paragraphs no wider than `WIDTH`; examples as they are written."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=32, width=min(WIDTH, shutil.get_terminal_size().columns - 2))
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        if text.startswith(EXAMPLE):
+            return text
+        return "\n\n".join(textwrap.fill(" ".join(part.split()), width) for part in text.split("\n\n"))
 
 
 def add_command(
@@ -13,10 +31,10 @@ def add_command(
     """Add command `name`, whose help ends with `example`, and let it call `run`."""
     parser: argparse.ArgumentParser = commands.add_parser(
         name,
-        help=description,
+        help=re.split(r"[.;]\s", description)[0].rstrip("."),
         description=description,
-        epilog=f"example:\n  {example}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog=f"{EXAMPLE}\n  {example}",
+        formatter_class=HelpFormatter,
         allow_abbrev=False,
     )
     parser.set_defaults(run=run)

@@ -26,7 +26,7 @@ with remote stores: source_limits in the --config file."""
 
 def register(commands: Any) -> None:
     """Add the `corpus` commands."""
-    parser = commands.add_parser("corpus", help="documents to words, boxes, labels and pictures in Parquet")
+    parser = commands.add_parser("corpus", help="Documents to words, boxes, labels and pictures in Parquet")
     group = parser.add_subparsers(title="corpus commands", required=True, metavar="COMMAND")
 
     build = add_command(

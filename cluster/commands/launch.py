@@ -18,7 +18,7 @@ TARGETS = {
 
 def register(commands: Any) -> None:
     """Add the `launch` commands."""
-    parser = commands.add_parser("launch", help="checked launch files for KubeRay, SkyPilot and Anyscale")
+    parser = commands.add_parser("launch", help="Write checked launch files for KubeRay, SkyPilot and Anyscale")
     group = parser.add_subparsers(title="targets", required=True, metavar="TARGET")
     for target, what in TARGETS.items():
         command = add_command(

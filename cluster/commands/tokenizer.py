@@ -10,7 +10,7 @@ from pipelines.errors import UsageError
 
 def register(commands: Any) -> None:
     """Add the `tokenizer` commands."""
-    parser = commands.add_parser("tokenizer", help="SentencePiece vocabulary from a corpus")
+    parser = commands.add_parser("tokenizer", help="Train a SentencePiece vocabulary on a corpus")
     group = parser.add_subparsers(title="tokenizer commands", required=True, metavar="COMMAND")
     train = add_command(
         group,

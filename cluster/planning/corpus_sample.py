@@ -50,8 +50,10 @@ from pipelines.stream import on_ray, start_ray
 LOOKED_AT = 5_000
 LOOKED_AT_ONCE = 8
 # Pages read of one document at a stretch: text is so quick that opening the document counts.
-STRETCH = {"text": 4, "compared": 1, "ocr": 1}
+STRETCH = {"text": 2, "compared": 1, "ocr": 1}
 FEWEST_PAGES = 12
+# Of a command, until it does something.
+PROCESS_S = 2.0
 
 
 def forecast(
@@ -73,7 +75,10 @@ def forecast(
     start_s = time.monotonic() - started
     files = list_files(list(sources), settings)
     chosen = evenly(sorted(files, key=lambda file: (file.size, file.place)), look_at)
-    looks = list(_look(chosen, settings))
+    began, looks, first_s = time.monotonic(), [], 0.0
+    for look in _look(chosen, settings):
+        first_s = first_s or time.monotonic() - began
+        looks.append(look)
     scale = len(files) / len(chosen)
     kinds = {look["record"]["doc_id"]: look["kind"] for look in looks if look["kind"]}
     documents = [one for one in distinct([look["record"] for look in looks])[0] if not one["reason"]]
@@ -84,9 +89,11 @@ def forecast(
     with tempfile.TemporaryDirectory(prefix="docformer-plan-") as folder:
         costs, load_s = _read_sample(pages, settings, share, scale, workers, Path(folder))
     inventory_s = statistics.fmean(look["seconds"] for look in looks)
+    start_s += first_s + PROCESS_S
     model = BuildModel(
         workers_a_node=workers,
-        start_s=start_s + len(files) * inventory_s / workers + (load_s if costs["ocr"].pages else 0.0),
+        # Engines are loaded twice: once to see that they can be, and by each worker.
+        start_s=start_s + len(files) * inventory_s / workers + (2 * load_s if costs["ocr"].pages else 0.0),
         job_overhead_s=0.1,
         driver_s=0.003,
         finish_s=1.0,
@@ -158,7 +165,7 @@ def _read_sample(
     first = [*jobs["ocr"][:workers], *jobs["compared"][:workers], *jobs["text"][:workers]]
     done: dict[str, dict[str, Any]] = {}
     total = sum(len(some) for some in jobs.values()) + len(first)
-    with Progress("reading a sample", total, "stretch") as progress:
+    with Progress("sample", total, "job") as progress:
 
         def read(some: Sequence[Record], out: Path) -> dict[str, dict[str, Any]]:
             found, work = {}, partial(_timed, settings.model_dump_json(), str(out))

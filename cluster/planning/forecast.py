@@ -43,7 +43,7 @@ class CorpusForecast:
         costs: of each kind of page.
         inventory_s: of a worker for one file.
         load_s: until a worker's engines are loaded.
-        start_s: until Ray works.
+        start_s: from the command to the first file that is read.
         workers: that read at once here.
         seconds: of the whole build here.
         corpus_bytes: of its output.

@@ -24,6 +24,7 @@ class Memory:
         optimizer: master weights where there are any, and both moments.
         buffers: flat copies of what is under exchange.
         activations: of a micro-batch, at most, temporary ones included.
+        checkpoint: copy from which a checkpoint is written, where that is the same memory.
         process: what the process and its libraries hold before any of these.
     """
 
@@ -32,6 +33,7 @@ class Memory:
     optimizer: float
     buffers: float
     activations: float
+    checkpoint: float
     process: float
 
     @property
@@ -41,7 +43,13 @@ class Memory:
 
 
 def memory(
-    model: Trace | Footprint, zero: int, workers: int, precision: str, offload: bool = False, process: float = 0.0
+    model: Trace | Footprint,
+    zero: int,
+    workers: int,
+    precision: str,
+    offload: bool = False,
+    copies: bool = False,
+    process: float = 0.0,
 ) -> Memory:
     """Memory of one of `workers` workers at ZeRO stage `zero`.
 
@@ -51,6 +59,7 @@ def memory(
         workers: over which states are spread.
         precision: "fp32" or "bf16".
         offload: optimizer states in host memory.
+        copies: checkpoints are written in the background, on a CPU: their copy is in the same memory.
         process: bytes of the process itself; on a GPU 0 or the context's.
     """
     elements = model.parameters
@@ -58,7 +67,8 @@ def memory(
     stage = max(zero, 1) if precision == "bf16" else zero
     bucket = size * min(elements, BUCKET_ELEMENTS)
     if stage == 0:
-        return Memory(4 * elements, 4 * elements, 8 * elements, bucket, model.activation_bytes, process)
+        copy = 12.0 * elements if copies else 0.0
+        return Memory(4 * elements, 4 * elements, 8 * elements, bucket, model.activation_bytes, copy, process)
     # From stage 1 on: the sum of gradients, the masters and the moments of the worker's own share, in fp32.
     own = elements / workers
     gathered = 0.0
@@ -71,5 +81,6 @@ def memory(
         optimizer=0.0 if offload else 12 * own,
         buffers=bucket + gathered,
         activations=model.activation_bytes,
+        checkpoint=12 * own if copies else 0.0,
         process=process,
     )

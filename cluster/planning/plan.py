@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -10,12 +11,14 @@ from cluster.planning.devices import ASSUMED_MFU, DEVICES, GB
 from cluster.planning.forecast import CorpusForecast
 from cluster.planning.memory import Memory, memory
 from cluster.planning.probe import ProbeRequest, probe
+from cluster.planning.replay import DTYPES
 from cluster.planning.settings import PlanSettings
 from cluster.planning.simulation import BuildModel, TrainingModel, simulate_build, simulate_training
-from cluster.planning.steps import DTYPES, Calibration, StepTime, assumed, calibrate, measured
-from cluster.planning.trace import Footprint, Shape, footprint, trace
+from cluster.planning.steps import Calibration, StepTime, assumed, calibrate, measured
+from cluster.planning.trace import Footprint, Shape, footprint
 from cluster.settings import PretrainSettings
 from model.config import PRESETS, DocFormerV2Config
+from model.tokenizer import load_tokenizer
 from pipelines.errors import UsageError
 
 PAPER_PAGES = 64_000_000
@@ -63,9 +66,10 @@ class Planner:
         plan: what is assumed.
         pages: of the corpus.
         workers: of the run, at most.
-        told: what a sample of the sources says, if one was read.
         measure: measure on this machine, and plan for machines like it: on a CPU preset `tiny` and the operators of
             the model, on a GPU a step of the model itself (the operators are traced in the form that a CPU runs).
+        told: what a sample of the sources says, if one was read.
+        calibration: of this CPU at the run's ZeRO stage, if it was measured before.
 
     Raises:
         UsageError: a CPU is planned for without measuring: nobody states its peak; or a GPU is to be measured that is
@@ -80,6 +84,7 @@ class Planner:
         workers: int,
         measure: bool,
         told: CorpusForecast | None = None,
+        calibration: Calibration | None = None,
     ) -> None:
         self.run, self.plan, self.pages, self.workers, self.told = run, plan, pages, workers, told
         self.measured = measure
@@ -94,7 +99,7 @@ class Planner:
         self.micro_batch = min(_micro_batch(run), math.ceil(run.global_batch_pages / workers))
         self.shape = Shape(self.micro_batch, text, targets.max_target_tokens, targets.line_pairs)
         self.model = self._footprint(self.config)
-        self.calibration: Calibration | None = None
+        self.calibration = calibration
         if measure:
             self.step_time = self._measured()
         else:
@@ -103,11 +108,11 @@ class Planner:
     def _measured(self) -> StepTime:
         run = self.run
         if self.on_cpu:
-            self.calibration = calibrate(
+            self.calibration = self.calibration or calibrate(
                 self.precision, run.zero, lambda model: memory(model, run.zero, 1, self.precision).total
             )
-            whole = trace(self.config, self.shape, DTYPES[self.precision], run.activation_checkpointing)
-            return measured(whole, self.calibration)
+            checkpointing, parameters = run.activation_checkpointing, self.model.parameters
+            return measured(self.config, self.shape, self.precision, checkpointing, parameters, self.calibration)
         if not torch.cuda.is_available():
             raise UsageError(f"--measure: there is no {self.plan.device} here; measure there, or leave it out")
         request = ProbeRequest(
@@ -122,7 +127,8 @@ class Planner:
         model = self.model if preset is None else self._footprint(DocFormerV2Config.preset(preset))
         process = self.calibration.process_bytes if self.calibration else GPU_PROCESS_BYTES
         stage = self.run.zero if zero is None else zero
-        return memory(model, stage, self.workers, self.precision, self.run.offload == "cpu", process)
+        copies = self.on_cpu and self.run.checkpoint_in_background
+        return memory(model, stage, self.workers, self.precision, self.run.offload == "cpu", copies, process)
 
     def _footprint(self, config: DocFormerV2Config) -> Footprint:
         dtype, shape, checkpointing = DTYPES[self.precision], self.shape, self.run.activation_checkpointing
@@ -280,7 +286,9 @@ class Planner:
 
 
 def _config(run: PretrainSettings) -> DocFormerV2Config:
-    return DocFormerV2Config.preset(run.preset, **run.model)
+    """The run's model; its vocabulary is its tokenizer's where that is here, else the preset's."""
+    known = {"vocab_size": len(load_tokenizer(run.tokenizer))} if Path(run.tokenizer).is_dir() else {}
+    return DocFormerV2Config.preset(run.preset, **{**known, **run.model})
 
 
 def _micro_batch(run: PretrainSettings) -> int:

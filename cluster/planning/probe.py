@@ -4,10 +4,10 @@ Started as `python -m cluster.planning.probe` with a `ProbeRequest` as JSON on s
 """
 
 import json
-import resource
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -31,11 +31,13 @@ class Probe:
     """What was seen.
 
     Attributes:
-        forward_backward_s: median seconds of one micro-batch.
+        model_s: median seconds of one micro-batch of the model without an engine around it, gradients held.
+        forward_backward_s: of one in the engine.
         update_s: median seconds of one update.
         peak_bytes: memory of the device at most; on a CPU the resident memory of the process.
     """
 
+    model_s: float
     forward_backward_s: float
     update_s: float
     peak_bytes: int
@@ -70,14 +72,37 @@ def _run(request: ProbeRequest) -> Probe:
     from cluster.engine.settings import EngineSettings
     from cluster.engine.zero import Engine
     from cluster.planning.trace import Shape, largest_batch
+    from cluster.training.loop import train  # noqa: F401 - all that a worker loads counts for its memory
+    from cluster.training.memory import forget_peak, peak_bytes
     from model.config import DocFormerV2Config
     from model.docformer import DocFormerV2ForConditionalGeneration
 
     cuda = torch.cuda.is_available()
     dist.init_process_group("nccl" if cuda else "gloo", store=HashStore(), rank=0, world_size=1)
     config = DocFormerV2Config.from_dict(request.model)
+    dtype = torch.bfloat16 if request.precision == "bf16" else torch.float32
+    model = DocFormerV2ForConditionalGeneration(config).to("cuda" if cuda else "cpu", dtype)
+    if request.activation_checkpointing:
+        model.gradient_checkpointing_enable({"use_reentrant": False})
+    batch = largest_batch(config, Shape(**request.shape), "cuda" if cuda else "cpu")
+    denominators = torch.full((3,), 1000.0, device="cuda" if cuda else "cpu")
+
+    def timed(work: Callable[[], Any], rounds: int) -> float:
+        """Median seconds of `work` after a first time that does not count."""
+        taken = []
+        for _ in range(rounds + 1):
+            started = time.perf_counter()
+            work()
+            if cuda:
+                torch.cuda.synchronize()
+            taken.append(time.perf_counter() - started)
+        return statistics.median(taken[1:])
+
+    model_s = timed(lambda: model(**batch, denominators=denominators).loss.backward(), request.rounds)
+    model.zero_grad()
+    forget_peak(denominators.device)
     engine = Engine(
-        DocFormerV2ForConditionalGeneration(config),
+        model,
         EngineSettings(
             zero=request.zero,
             precision=request.precision,
@@ -89,25 +114,22 @@ def _run(request: ProbeRequest) -> Probe:
             gradient_clip=1.0,
         ),
     )
-    batch = largest_batch(config, Shape(**request.shape), str(engine.device))
     del batch["skip_logits"]
-    denominators = torch.full((3,), 1000.0, device=engine.device)
-    timed: tuple[list[float], list[float]] = ([], [])
+    updates = []
 
-    def clock(kind: int, since: float) -> float:
+    def step() -> None:
+        engine.backward(engine.forward(batch, denominators).loss, last=True)
         if cuda:
             torch.cuda.synchronize()
-        timed[kind].append(time.perf_counter() - since)
-        return time.perf_counter()
-
-    for _ in range(request.rounds + 1):
-        start = time.perf_counter()
-        engine.backward(engine.forward(batch, denominators).loss, last=True)
-        start = clock(0, start)
+        started = time.perf_counter()
         engine.update(1e-4, lambda _: True)
-        clock(1, start)
-    peak = torch.cuda.max_memory_allocated() if cuda else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    return Probe(statistics.median(timed[0][1:]), statistics.median(timed[1][1:]), int(peak))
+        if cuda:
+            torch.cuda.synchronize()
+        updates.append(time.perf_counter() - started)
+
+    whole_s = timed(step, request.rounds)
+    update_s = statistics.median(updates[1:])
+    return Probe(model_s, whole_s - update_s, update_s, peak_bytes(engine.device))
 
 
 if __name__ == "__main__":

@@ -1,46 +1,123 @@
-"""How long the operators of a trace take on this machine: each distinct one is run alone, a few times."""
+"""How long a model's micro-batch takes on this machine's CPU, from its operators: each distinct one is run alone.
 
+Started as `python -m cluster.planning.replay` with a `ReplayRequest` as JSON on standard input, in a process of its own
+that keeps the memory it frees: what memory fresh from the system costs is measured apart.
+"""
+
+import json
+import os
+import subprocess
+import sys
 import time
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from cluster.planning.trace import Operator, TensorSpec, Trace, rebuild
+from cluster.planning.trace import Operator, Shape, TensorSpec, Trace, rebuild, trace
+from model.config import DocFormerV2Config
+from pipelines.errors import JobError
+
+# glibc: hold on to all that is freed.
+KEEPS_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(1 << 40), "MALLOC_TRIM_THRESHOLD_": str(1 << 40)}
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+BLOCK_BYTES = 64 << 20
 
 
-def replay(trace: Trace, device: torch.device, repeats: int = 3) -> float:
-    """Seconds that the operators of `trace` take on `device`, the host's work between them not counted.
+@dataclass(frozen=True)
+class ReplayRequest:
+    """What to replay: model fields, micro-batch of `cluster.planning.trace.Shape`, precision."""
+
+    model: dict[str, Any]
+    shape: dict[str, int]
+    precision: str
+    activation_checkpointing: bool
+
+
+@dataclass(frozen=True)
+class Replay:
+    """What one micro-batch takes.
+
+    Attributes:
+        seconds: of its operators, in memory that the process has.
+        fresh_s: of getting its memory from the system.
+        operators: calls.
+    """
+
+    seconds: float
+    fresh_s: float
+    operators: int
+
+
+def replay(request: ReplayRequest, timeout_s: float = 900.0) -> Replay:
+    """Replay in a child process; raises JobError when that fails."""
+    done = subprocess.run(
+        [sys.executable, "-m", "cluster.planning.replay"],
+        input=json.dumps(asdict(request)),
+        capture_output=True,
+        text=True,
+        timeout=timeout_s,
+        env={**os.environ, **KEEPS_MEMORY},
+    )
+    if done.returncode:
+        last = done.stderr.strip().splitlines()[-1:] or [f"exit {done.returncode}"]
+        raise JobError(f"the model's operators cannot be run here ({last[0]}); plan without --measure")
+    return Replay(**json.loads(done.stdout.splitlines()[-1]))
+
+
+def run_operators(traced: Trace, repeats: int = 3) -> float:
+    """Seconds that the operators of a trace take here, the host's work between them not counted.
 
     An operator that cannot be run alone (it depends on what another one did) counts nothing.
     """
-    return sum(count * _seconds(operator, device, repeats) for operator, count in trace.operators.items())
+    return sum(count * _seconds(operator, repeats) for operator, count in traced.operators.items())
 
 
-def _seconds(operator: Operator, device: torch.device, repeats: int) -> float:
-    args = rebuild(operator.args, lambda spec: _make(spec, device))
-    kwargs = {name: rebuild(value, lambda spec: _make(spec, device)) for name, value in operator.kwargs}
-    if "device" in kwargs:
-        kwargs["device"] = device
+def _seconds(operator: Operator, repeats: int) -> float:
+    args = rebuild(operator.args, _make)
+    kwargs = {name: rebuild(value, _make) for name, value in operator.kwargs}
     try:
         with torch.no_grad():
             operator.function(*args, **kwargs)
-            return min(_once(operator.function, args, kwargs, device) for _ in range(repeats))
+            return min(_once(operator.function, args, kwargs) for _ in range(repeats))
     except (RuntimeError, IndexError, TypeError):
         return 0.0
 
 
-def _once(function: Any, args: list[Any], kwargs: dict[str, Any], device: torch.device) -> float:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
+def _once(function: Any, args: list[Any], kwargs: dict[str, Any]) -> float:
     started = time.perf_counter()
     function(*args, **kwargs)
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
     return time.perf_counter() - started
 
 
-def _make(spec: TensorSpec, device: torch.device) -> Tensor:
-    tensor = torch.empty_strided(spec.shape, spec.stride, dtype=spec.dtype, device=device)
+def _make(spec: TensorSpec) -> Tensor:
+    tensor = torch.empty_strided(spec.shape, spec.stride, dtype=spec.dtype)
     # Numbers of ordinary size: subnormal ones, which memory may hold, are slow. Indices stay within any range.
     return tensor.fill_(0.01) if spec.dtype.is_floating_point else tensor.zero_()
+
+
+def fresh_byte_seconds(repeats: int = 5) -> float:
+    """Seconds that a byte of memory fresh from the system takes more than one that the process has."""
+    import mmap
+
+    def fill(block: Any) -> float:
+        tensor = torch.frombuffer(block, dtype=torch.uint8)
+        return _once(tensor.fill_, [1], {})
+
+    found = []
+    for _ in range(repeats):
+        block = mmap.mmap(-1, BLOCK_BYTES, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        found.append(fill(block) - fill(block))
+    return max(0.0, min(found)) / BLOCK_BYTES
+
+
+def _run(request: ReplayRequest) -> Replay:
+    config, shape = DocFormerV2Config.from_dict(request.model), Shape(**request.shape)
+    traced = trace(config, shape, DTYPES[request.precision], request.activation_checkpointing)
+    fresh_s = traced.fresh_bytes * fresh_byte_seconds()
+    return Replay(run_operators(traced), fresh_s, sum(traced.operators.values()))
+
+
+if __name__ == "__main__":
+    print(json.dumps(asdict(_run(ReplayRequest(**json.load(sys.stdin))))))

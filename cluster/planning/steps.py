@@ -3,21 +3,19 @@
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
-import torch
-
 from cluster.planning.devices import Device
 from cluster.planning.probe import ProbeRequest, probe
-from cluster.planning.replay import replay
-from cluster.planning.trace import Footprint, Shape, Trace, trace
+from cluster.planning.replay import DTYPES, ReplayRequest, replay
+from cluster.planning.trace import Footprint, Shape, footprint
 from model.config import DocFormerV2Config
 from model.flops import step_flops
 
-DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 # Bytes that an AdamW update reads and writes for a parameter: gradient, weight and two moments in fp32.
 UPDATE_BYTES = 28
 # Bytes/s of a GPU's memory that an update is reckoned with.
 MEMORY_BYTES_A_SECOND = 2e12
-CPU = torch.device("cpu")
+# Parameters that are added to the smallest model to see what the engine does with each.
+WIDE_PARAMETERS = 50_000_000
 
 
 @dataclass(frozen=True)
@@ -71,31 +69,41 @@ class Calibration:
 
     Attributes:
         operator_s: seconds of the host for each operator besides the operator's own.
-        update_s: seconds of an update for each parameter.
+        parameter_s: seconds of the engine for each parameter of a step: exchange with itself, norm, update.
         process_bytes: of the process before it holds a model.
     """
 
     operator_s: float
-    update_s: float
+    parameter_s: float
     process_bytes: float
 
 
 def calibrate(precision: str, zero: int, memory_of: Callable[[Footprint], float]) -> Calibration:
     """Measure preset `tiny` on this machine's CPU; `memory_of` predicts its bytes without the process."""
-    config, shape = DocFormerV2Config.preset("tiny"), Shape(8, 512, 128, 64)
-    seen = probe(ProbeRequest(config.to_dict(), asdict(shape), zero, precision, activation_checkpointing=False))
-    tiny = trace(config, shape, DTYPES[precision])
-    footprint = Footprint(tiny.parameters, tiny.activation_bytes)
-    own = max(0.0, seen.forward_backward_s - replay(tiny, CPU))
+    tiny, shape = DocFormerV2Config.preset("tiny"), Shape(8, 512, 128, 64)
+    request = ProbeRequest(tiny.to_dict(), asdict(shape), zero, precision, activation_checkpointing=False)
+    seen = probe(request)
+    alone = replay(ReplayRequest(request.model, request.shape, precision, activation_checkpointing=False))
+    held = footprint(tiny, shape, DTYPES[precision])
+    # The engine's work is on all parameters: so many of them that no cache holds them, and a batch that is soon done.
+    wide = DocFormerV2Config.preset("tiny", vocab_size=tiny.vocab_size + WIDE_PARAMETERS // tiny.d_model)
+    short = asdict(Shape(1, 16, 16, 1))
+    engine = probe(ProbeRequest(wide.to_dict(), short, zero, precision, activation_checkpointing=False))
+    parameters = held.parameters + WIDE_PARAMETERS // tiny.d_model * tiny.d_model
     return Calibration(
-        own / sum(tiny.operators.values()), seen.update_s / tiny.parameters, seen.peak_bytes - memory_of(footprint)
+        operator_s=max(0.0, seen.model_s - alone.seconds - alone.fresh_s) / alone.operators,
+        parameter_s=max(0.0, engine.forward_backward_s - engine.model_s + engine.update_s) / parameters,
+        process_bytes=seen.peak_bytes - memory_of(held),
     )
 
 
-def measured(model: Trace, calibration: Calibration) -> StepTime:
-    """Step time of one worker on this CPU from its operators, each run alone, and the calibration.
+def measured(
+    config: DocFormerV2Config, shape: Shape, precision: str, checkpointing: bool, parameters: int, known: Calibration
+) -> StepTime:
+    """Step time of one worker on this CPU from the model's operators, each run alone, and the calibration.
 
     The exchange between workers of one machine is left out.
     """
-    seconds = replay(model, CPU) + calibration.operator_s * sum(model.operators.values())
-    return StepTime(seconds, calibration.update_s * model.parameters, 0.0)
+    alone = replay(ReplayRequest(config.to_dict(), asdict(shape), precision, checkpointing))
+    seconds = alone.seconds + alone.fresh_s + known.operator_s * alone.operators
+    return StepTime(seconds, known.parameter_s * parameters, 0.0)

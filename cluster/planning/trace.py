@@ -22,6 +22,9 @@ from model.config import DocFormerV2Config
 from model.docformer import DocFormerV2ForConditionalGeneration
 
 aten = torch.ops.aten
+# The C library gives a block larger than this back to the system as soon as it is freed (glibc's M_MMAP_THRESHOLD at
+# its most), and what it holds below it at the end of a step: both are paid for again page by page.
+LARGE_BLOCK = 32 << 20
 # Take an index by a mask as an index by every place: the largest that it can select.
 INDEXING = (aten.index.Tensor, aten.index_put.default, aten.index_put_.default, aten._unsafe_index_put.default)
 
@@ -62,11 +65,13 @@ class Trace:
         parameters: elements of the model's parameters.
         operators: how often each operator that computes something is called.
         activation_bytes: the most that is held at once besides weights and gradients.
+        fresh_bytes: of host memory that a CPU gets from the system for it: large blocks each time, small ones once.
     """
 
     parameters: int
     operators: Counter[Operator]
     activation_bytes: int
+    fresh_bytes: int
 
 
 def trace(config: DocFormerV2Config, shape: Shape, dtype: torch.dtype, checkpointing: bool = False) -> Trace:
@@ -83,7 +88,7 @@ def trace(config: DocFormerV2Config, shape: Shape, dtype: torch.dtype, checkpoin
         with recorder:
             model(**batch).loss.backward()
         parameters = sum(p.numel() for p in model.parameters())
-    return Trace(parameters, recorder.operators, recorder.peak)
+    return Trace(parameters, recorder.operators, recorder.peak, recorder.large + recorder.small_peak)
 
 
 @dataclass(frozen=True)
@@ -159,6 +164,7 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         """Start anew; what is `held` now does not count."""
         self.operators: Counter[Operator] = Counter()
         self.live = self.peak = 0
+        self.large = self.small = self.small_peak = 0
         self._known = weakref.WeakSet(tensor.untyped_storage() for tensor in held if tensor is not None)
         self._round = object()
 
@@ -184,11 +190,17 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._known.add(storage)
         self.live += size
         self.peak = max(self.peak, self.live)
+        if size > LARGE_BLOCK:
+            self.large += size
+        else:
+            self.small += size
+            self.small_peak = max(self.small_peak, self.small)
         weakref.finalize(storage, self._free, size, self._round)
 
     def _free(self, size: int, of_round: object) -> None:
         if of_round is self._round:
             self.live -= size
+            self.small -= size if size <= LARGE_BLOCK else 0
 
 
 def _places(indices: Any) -> list[Tensor | None]:

@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
-from cluster.options import read_section
+from cluster.options import load_settings, read_section
 from cluster.stages import Stages
+from cluster.workflow.settings import RunSettings
 from cluster.workflow.stages import CorpusStage, EvaluateStage, ExportStage, PretrainStage, Stage, TokenizerStage
 from cluster.workflow.state import State
 from pipelines.errors import UsageError
@@ -19,10 +20,7 @@ def workflow(config: Path) -> tuple[Path, list[Stage]]:
     Raises:
         UsageError: the configuration is bad.
     """
-    section = read_section(config, "run")
-    if unknown := sorted(set(section) - {"out"}):
-        raise UsageError(f"{config}, section run: unknown key {unknown[0]!r}; known: out")
-    out = Path(section.get("out") or "out").expanduser().absolute()
+    out = Path(load_settings(RunSettings, "run", config, {}).out).expanduser().absolute()
     for name in ("corpus", "out"):
         if name in read_section(config, "pretrain"):
             raise UsageError(f"{config}, section pretrain: {name} is set by `docformer run`; leave it out")
@@ -51,6 +49,8 @@ def run_workflow(config: Path, start: str | None = None) -> dict[str, str]:
     names = [stage.name for stage in stages]
     if start is not None and start not in names:
         raise UsageError(f"--from {start}: no such stage; this configuration has {', '.join(names)}")
+    for stage in stages:
+        stage.check()
     out.mkdir(parents=True, exist_ok=True)
     state = State(out)
     again = names[names.index(start) :] if start else []

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from cluster.options import load_settings, read_section
+from cluster.workflow.settings import TokenizerSettings
 from cluster.workflow.state import digest_of_output
 from pipelines.errors import JobError, StoppedError, UsageError
 
@@ -23,6 +24,10 @@ class Stage(Protocol):
     @property
     def output(self) -> Path:
         """The file or folder that it writes."""
+        ...
+
+    def check(self) -> None:
+        """Raise UsageError when its settings are wrong: asked of every stage before the first one runs."""
         ...
 
     def inputs(self) -> Mapping[str, Any]:
@@ -52,6 +57,11 @@ class CorpusStage:
         from pipelines.settings import CorpusSettings
 
         return load_settings(CorpusSettings, "corpus", self.config, {}, besides=frozenset({"sources", "out"}))
+
+    def check(self) -> None:
+        """Settings and sources."""
+        self._settings()
+        self._sources()
 
     def inputs(self) -> Mapping[str, Any]:
         """The settings and the files that the sources hold now."""
@@ -91,11 +101,12 @@ class TokenizerStage:
         """The corpus and the size."""
         return {"corpus": digest_of_output(self.corpus), "vocab_size": self._size()}
 
+    def check(self) -> None:
+        """The size."""
+        self._size()
+
     def _size(self) -> int:
-        size = read_section(self.config, "tokenizer").get("vocab_size", 32_000)
-        if not isinstance(size, int) or size < 1:
-            raise UsageError(f"{self.config}: tokenizer.vocab_size = {size!r} is no number of pieces; 32000 is T5's")
-        return size
+        return load_settings(TokenizerSettings, "tokenizer", self.config, {}).vocab_size
 
     def make(self, anew: bool) -> str:
         """Train; the folder appears whole."""
@@ -129,6 +140,10 @@ class PretrainStage:
             places["tokenizer"] = str(self.tokenizer)
         return load_settings(PretrainSettings, "pretrain", self.config, places)
 
+    def check(self) -> None:
+        """The settings."""
+        self._settings()
+
     def inputs(self) -> Mapping[str, Any]:
         """The settings, corpus and vocabulary."""
         tokenizer = digest_of_output(self.tokenizer) if self.tokenizer else None
@@ -153,6 +168,9 @@ class _OfRun:
 
     run: Path
     output: Path
+
+    def check(self) -> None:
+        """It has no settings."""
 
     def inputs(self) -> Mapping[str, Any]:
         """The run's model."""

@@ -29,7 +29,9 @@ def test_unknown_option_names_the_nearest(capsys: pytest.CaptureFixture[str], tm
 
 
 def test_unknown_command(capsys: pytest.CaptureFixture[str]) -> None:
-    assert "corpsu" in fails(capsys, "corpsu")
+    assert "unknown command 'corpsu'; did you mean corpus?" in fails(capsys, "corpsu")
+    assert "unknown target 'kubray'; did you mean kuberay?" in fails(capsys, "launch", "kubray")
+    assert "unknown command 'zzz'; known: demo, run, corpus" in fails(capsys, "zzz")
 
 
 def test_no_command(capsys: pytest.CaptureFixture[str]) -> None:

@@ -58,7 +58,7 @@ def test_dashes_in_keys_lists_and_paths(tmp_path: Path) -> None:
         ("pretrain:\n  stesp: 3\n", "did you mean 'steps'?"),
         ("pretain:\n  steps: 3\n", "did you mean 'pretrain'?"),
         ("pretrain:\n  steps: 0\n", "steps = 0"),
-        ("pretrain:\n  mode: slow\n", "mode = 'slow'"),
+        ("pretrain:\n  mode: fats\n", "mode = 'fats': must be one of fast, exact; did you mean 'fast'?"),
         ("pretrain: [1, 2]\n", "must be a mapping"),
         ("- 1\n", "must map section names"),
         ("pretrain: {\n", "not valid YAML"),
@@ -69,6 +69,13 @@ def test_a_wrong_file_is_one_clear_line(tmp_path: Path, text: str, says: str) ->
         parse(config=write(tmp_path, text))
     assert says in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_the_nearest_key_of_a_nested_mapping(tmp_path: Path) -> None:
+    config = write(tmp_path, "pretrain:\n  objectives: {nosie_density: 0.1}\n")
+    flags = {"corpus": ["c"], "tokenizer": "t", "out": "o"}
+    with pytest.raises(UsageError, match=r"'objectives.nosie_density'; did you mean 'noise_density'\?"):
+        load_settings(PretrainSettings, "pretrain", config, flags)
 
 
 def test_a_wrong_flag_is_one_clear_line() -> None:

@@ -93,7 +93,10 @@ def test_bad_configurations_are_one_line(tmp_path: Path, capsys: pytest.CaptureF
         ("run: {where: x}", "unknown key 'where'"),
         ("pretrain: {corpus: x}", "corpus is set by `docformer run`"),
         ("corpus: {}", "corpus.sources is empty"),
-        ("tokenizer: {vocab_size: many}\ncorpus: {sources: [/nowhere]}", "/nowhere"),
+        ("tokenizer: {vocab_size: many}\ncorpus: {sources: [/nowhere]}", "vocab_size = 'many'"),
+        ("tokenizer: {vocab_sise: 9}\ncorpus: {sources: [/nowhere]}", "did you mean 'vocab_size'"),
+        ("pretrain: {stesp: 9}\ncorpus: {sources: [/nowhere]}", "did you mean 'steps'"),
+        ("corpus: {sources: [/nowhere]}", "/nowhere"),
     ):
         config.write_text(text)
         assert main(["run", "--config", str(config)]) == 2

@@ -1,0 +1,87 @@
+"""What `docformer plan --measure` says of a step on this CPU, calibrated on preset tiny, beside the real loop's step.
+
+    python tests/benchmarks/plan.py --preset small --batches 1 2 4 --zero 0 1
+
+The real loop is `docformer pretrain --no-ray` on generated pages that fill a sample. Prints predicted / measured.
+"""
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from cluster.planning.memory import memory
+from cluster.planning.plan import Planner
+from cluster.planning.settings import PlanSettings
+from cluster.planning.steps import Calibration, calibrate
+from cluster.settings import PretrainSettings
+from model.tokenizer import train_tokenizer
+from pipelines.building.build import build
+from pipelines.corpus.reader import Corpus
+from pipelines.settings import CorpusSettings
+from pipelines.synthetic import generate
+
+
+def main() -> None:
+    """Print a line for each batch and ZeRO stage."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--preset", default="small")
+    parser.add_argument("--batches", type=int, nargs="+", default=[1, 2, 4])
+    parser.add_argument("--zero", type=int, nargs="+", default=[0, 1])
+    parser.add_argument("--steps", type=int, default=5)
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        prepare(folder)
+        for zero in args.zero:
+            known = calibrate("fp32", zero, lambda model, zero=zero: memory(model, zero, 1, "fp32").total)
+            print(
+                f"zero {zero}: {known.operator_s * 1e6:.1f} us an operator, {known.parameter_s * 1e9:.2f} ns a "
+                f"parameter, {known.process_bytes / 1e9:.2f} GB of process",
+                flush=True,
+            )
+            for pages in args.batches:
+                compare(folder, args.preset, pages, zero, args.steps, known)
+
+
+def prepare(folder: Path) -> None:
+    """A corpus of full pages, and a vocabulary."""
+    generate(folder / "documents", documents=150, seed=4, scans=0.0, hostile=0)
+    settings = CorpusSettings(ocr="text-layer", image_long_side=512, min_words=250)
+    build([str(folder / "documents")], folder / "corpus", settings)
+    pages = (row["words"] for row in Corpus.open(folder / "corpus").rows(["words"]))
+    train_tokenizer(pages, folder / "tokenizer", vocab_size=1000)
+
+
+def compare(folder: Path, preset: str, pages: int, zero: int, steps: int, known: Calibration) -> None:
+    """Plan one configuration and run it."""
+    settings = PretrainSettings.model_validate(
+        {
+            **{"corpus": str(folder / "corpus"), "tokenizer": str(folder / "tokenizer"), "ray": False},
+            **{"out": str(folder / f"{preset}-{pages}-{zero}"), "preset": preset, "zero": zero, "steps": steps},
+            **{"global_batch_pages": pages, "micro_batch_pages": pages, "eval_pages": 1, "held_out": 0.05},
+        }
+    )
+    planner = Planner(settings, PlanSettings(device="cpu"), 1000, 1, measure=True, calibration=known)
+    told = planner.step_time.step(1, 1, zero)
+    config = folder / "run.yaml"
+    config.write_text(json.dumps({"pretrain": settings.model_dump(mode="json")}))
+    command = [sys.executable, "-m", "cluster.cli", "pretrain", "--config", str(config)]
+    subprocess.run(command, check=True, capture_output=True)
+    lines = [json.loads(line) for line in (Path(settings.out) / "metrics.jsonl").read_text().splitlines()]
+    real = [line for line in lines if line.get("split") != "eval"][1:]
+    step_s = statistics.median(line["step_seconds"] for line in real)
+    spread = f"{min(line['step_seconds'] for line in real):.2f} to {max(line['step_seconds'] for line in real):.2f}"
+    peak, predicted = max(line["peak_memory_bytes"] for line in real), planner.memory().total
+    print(
+        f"{preset}, {pages} pages, zero {zero}: time {told:.2f} / {step_s:.2f} s = {told / step_s:.2f} ({spread}); "
+        f"memory {predicted / 1e9:.2f} / {peak / 1e9:.2f} GB = {predicted / peak:.2f}",
+        flush=True,
+    )
+
+
+if __name__ == "__main__":
+    main()
