@@ -36,6 +36,7 @@ def register(commands: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the plan."""
+    from cluster.launch.fit import launch_fit
     from cluster.planning.plan import Planner
     from cluster.planning.render import as_dict, as_text
     from cluster.settings import PretrainSettings
@@ -51,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
         plan = plan.model_copy(update=told.as_settings())
         pages = pages or max(1, round(told.taken))
     planner = Planner(settings, plan, pages or _pages(settings.corpus), settings.max_workers, args.measure, told)
-    found = as_dict(planner)
+    found = {**as_dict(planner), "launch_files": launch_fit(args.config) if args.config else {}}
     print(json.dumps(found, indent=2) if args.json else as_text(found))
     return 0
 

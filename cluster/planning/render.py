@@ -36,7 +36,7 @@ def told_as_dict(told: CorpusForecast) -> dict[str, Any]:
 
 
 def as_text(plan: dict[str, Any]) -> str:
-    """`as_dict`'s plan for a terminal."""
+    """`as_dict`'s plan, with whether its launch files fit, for a terminal."""
     own, training, volumes, shape = plan["memory"], plan["training"], plan["volumes"], plan["shape"]
     source = "measured here" if plan["measured"] else "assumed, not measured: --measure on such a machine"
     total = f"{own['total'] / GB:.2f} of {own['device'] / GB:.0f} GB"
@@ -90,6 +90,9 @@ def as_text(plan: dict[str, Any]) -> str:
         f"{volumes['checkpoints_kept'] / GB:.2f} GB; ${volumes['dollars_a_month']:,.0f} a month",
         "what limits\n" + "\n".join(f"  {line}" for line in plan["limits"]),
     ]
+    if plan["launch_files"]:
+        lines = [f"  {target}: {how}" for target, how in plan["launch_files"].items()]
+        blocks.append("launch files, checked and not written\n" + "\n".join(lines))
     return "\n\n".join(blocks)
 
 

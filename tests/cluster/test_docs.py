@@ -65,6 +65,7 @@ def home(tmp_path: Path, small_corpus: Path, monkeypatch: pytest.MonkeyPatch) ->
     shutil.make_archive(str(tmp_path / "a"), "zip", tmp_path / "more")
     (tmp_path / "list.csv").write_text("path\npapers/first.pdf\n")
     (tmp_path / "eval.jsonl").write_text('{"text": "a page that is kept out"}\n')
+    (tmp_path / "run.yaml").write_text("pretrain: {corpus: corpus, tokenizer: tokenizer, out: run}\n")
     (tmp_path / "cluster").symlink_to(ROOT / "cluster")
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -84,11 +85,12 @@ def follow(page: Path, home: Path, capsys: pytest.CaptureFixture[str], measure: 
 
 
 def _small_config(text: str) -> str:
-    sections = yaml.load(text, Loader=yaml.BaseLoader) if "launch:" in text else yaml.safe_load(text)
-    if "launch" not in sections:  # a configuration that is run, not only planned and launched
-        sections["pretrain"] = {**sections["pretrain"], **SMALL_RUN}
-        sections["corpus"]["image_long_side"] = 128
-        sections["tokenizer"]["vocab_size"] = 300
+    if "\nlaunch:" in text:  # planned and launched, not run
+        return text
+    sections = yaml.safe_load(text)
+    sections["pretrain"] = {**sections["pretrain"], **SMALL_RUN}
+    sections["corpus"]["image_long_side"] = 128
+    sections["tokenizer"]["vocab_size"] = 300
     return yaml.safe_dump(sections)
 
 
@@ -150,8 +152,7 @@ def _with(words: list[str], flag: str, value: str) -> list[str]:
 @pytest.mark.parametrize("page", [page for page in PAGES if page.name != "training.md"], ids=lambda page: page.name)
 @pytest.mark.usefixtures("ray_session")
 def test_every_command_runs(page: Path, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    ran = follow(page, home, capsys)
-    assert ran or "```sh" not in page.read_text()
+    assert follow(page, home, capsys) >= page.read_text().count("\ndocformer ")
 
 
 def test_every_command_about_training_runs(

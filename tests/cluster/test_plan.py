@@ -149,3 +149,19 @@ def test_text_is_for_people(capsys: pytest.CaptureFixture[str], config: Path) ->
 def test_a_cpu_must_be_measured(capsys: pytest.CaptureFixture[str], config: Path) -> None:
     assert main(["plan", "--config", str(config), "--device", "cpu"]) == 2
     assert "--measure" in capsys.readouterr().err
+
+
+def test_a_plan_says_whether_the_launch_files_fit(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    config = tmp_path / "run.yaml"
+    text = (
+        "pretrain:\n  preset: tiny\n  workers: 8:32\n  global_batch_pages: 256\n  corpus: /data/corpus\n"
+        "  tokenizer: /data/tokenizer\n  out: /data/run\n"
+        "  objectives: {max_text_tokens: 96, max_target_tokens: 32}\n"
+        "launch:\n  image: registry.example/docformer:1\n"
+    )
+    config.write_text(text)
+    files = plan(capsys, "--config", config)["launch_files"]
+    assert files["kuberay"] == files["skypilot"] == "fits 8:32 workers"
+    assert "instance_type" in files["anyscale"]
+    config.write_text(text.replace("out: /data/run", "out: run"))
+    assert "not below /data" in plan(capsys, "--config", config)["launch_files"]["kuberay"]
