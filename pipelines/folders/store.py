@@ -3,7 +3,7 @@
 import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import IO, Any, Self
 
@@ -122,7 +122,13 @@ class StoreFolder(Folder):
 
     def remove_folder(self, name: str = "") -> None:
         """Remove all objects with the prefix."""
-        self._files.delete_dir_contents(self._key(name), missing_dir_ok=True)
+        key = self._key(name)
+        if "/" not in key or self.scheme == "gs":
+            if self._list(key, recursive=True):  # Google's client refuses to empty what is not there
+                self._files.delete_dir_contents(key)
+            return
+        with suppress(FileNotFoundError):  # without leaving a mark of an empty folder, which would be listed
+            self._files.delete_dir(key)
 
     def sweep(self) -> None:
         """Nothing: an upload that was cut off has no name. Its parts go by the bucket's own rule for such uploads."""
