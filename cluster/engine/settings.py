@@ -38,7 +38,8 @@ def deepspeed_config(settings: EngineSettings, stage: int) -> dict[str, Any]:
         "reduce_bucket_size": 500_000_000,
         "allgather_bucket_size": 500_000_000,
         "overlap_comm": False,
-        "contiguous_gradients": True,
+        # On a host a bucket of its own is two more copies of all gradients; stage 1 has a way of its own (`gradients`).
+        "contiguous_gradients": settings.offload == "cpu" or (torch.cuda.is_available() and stage > 1),
     }
     if settings.offload == "cpu":
         zero["offload_optimizer"] = {"device": "cpu", "pin_memory": torch.cuda.is_available()}
@@ -46,7 +47,8 @@ def deepspeed_config(settings: EngineSettings, stage: int) -> dict[str, Any]:
         # How many micro-batches make a step, and of what size, the caller says step by step.
         "train_micro_batch_size_per_gpu": 1,
         "gradient_accumulation_steps": 1,
-        "gradient_clipping": settings.gradient_clip,
+        # Without ZeRO the norm is ours to take, for the gate; DeepSpeed would take it again.
+        "gradient_clipping": settings.gradient_clip if stage else 0.0,
         "bf16": {"enabled": settings.precision == "bf16"},
         "data_types": {"grad_accum_dtype": settings.accumulation if settings.precision == "bf16" else "fp32"},
         "zero_optimization": zero,

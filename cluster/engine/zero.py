@@ -5,9 +5,7 @@ together hold every element once, at any ZeRO stage and number of workers: they 
 can be read back at any other stage and number.
 """
 
-import logging
 import math
-import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from cluster.engine.deepspeed_import import import_deepspeed
+from cluster.engine.gradients import reduce_in_one_piece
 from cluster.engine.optimizer import GatedAdamW, parameter_groups
 from cluster.engine.settings import EngineSettings, deepspeed_config
 
@@ -40,15 +40,6 @@ class Engine:
     """A model on this rank, its optimizer spread over all ranks by ZeRO; torch.distributed must be up."""
 
     def __init__(self, model: nn.Module, settings: EngineSettings) -> None:
-        if not torch.cuda.is_available():
-            os.environ["DS_ACCELERATOR"] = "cpu"
-        import deepspeed
-
-        # Its log goes to standard output, where results go; what it warns of (an optimizer it did not test) is meant.
-        logging.getLogger("DeepSpeed").setLevel(logging.ERROR)
-        # No compiled operator is used: probing for them runs compilers, and the shared-memory one takes a minute to
-        # build for what gloo does as well.
-        vars(deepspeed.ops)["__compatible_ops__"] = {}
         self.settings = settings
         # Stage 0 has no fp32 weights beside bf16 ones; stage 1 on one worker is the same, with them.
         self.stage = max(settings.zero, 1) if settings.precision == "bf16" else settings.zero
@@ -60,9 +51,11 @@ class Engine:
         optimizer = GatedAdamW(
             parameter_groups(model, settings.weight_decay), lr=0.0, betas=(0.9, settings.beta2), fused=True
         )
-        self._engine, self._optimizer, _, _ = deepspeed.initialize(
+        self._engine, self._optimizer, _, _ = import_deepspeed().initialize(
             model=model, optimizer=optimizer, config=deepspeed_config(settings, self.stage), dist_init_required=False
         )
+        if self.stage == 1 and settings.offload == "none":
+            reduce_in_one_piece(self._optimizer)
         self.module: nn.Module = self._engine.module
         self._inner: GatedAdamW = getattr(self._optimizer, "optimizer", self._optimizer)
         # Stage 0 in fp32 is the plain optimizer, for which DeepSpeed keeps no gradient norm.
@@ -101,8 +94,7 @@ class Engine:
         for group in self._inner.param_groups:
             group["lr"] = learning_rate
         if self._plain_update:
-            gradients = [p.grad for p in self.module.parameters() if p.grad is not None]
-            self._norm = float(torch.nn.utils.get_total_norm(gradients))
+            self._norm = float(torch.nn.utils.clip_grad_norm_(self.module.parameters(), self.settings.gradient_clip))
         asked = False
 
         def gate() -> bool:

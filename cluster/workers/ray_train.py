@@ -51,6 +51,9 @@ def fit(settings: PretrainSettings) -> None:
             }
             return super()._initialize_and_run_controller(**{**controller, **own})
 
+    environment = {"THP_MEM_ALLOC_ENABLE": os.environ["THP_MEM_ALLOC_ENABLE"]}
+    if not gpus:
+        environment["CUDA_VISIBLE_DEVICES"] = ""  # Ray shows all GPUs to workers that booked none
     scratch = RunFolder(settings.out).path / ".ray"
     trainer = Trainer(
         run_worker,
@@ -61,8 +64,7 @@ def fit(settings: PretrainSettings) -> None:
             name=f"start-{time.time_ns()}",
             storage_path=str(scratch),
             callbacks=[TakeNotice()],
-            # Ray shows all GPUs to workers that booked none.
-            worker_runtime_env={} if gpus else {"env_vars": {"CUDA_VISIBLE_DEVICES": ""}},
+            worker_runtime_env={"env_vars": environment},
         ),
     )
     trainer.fit()

@@ -41,6 +41,11 @@ ALONE_STEPS = 4
 GB = 1e9
 
 
+def bf16(settings: PretrainSettings, device: torch.device) -> bool:
+    """Whether the run's forward is in bf16."""
+    return settings.precision == "bf16" or (settings.precision == "auto" and device.type == "cuda")
+
+
 class BareLoop:
     """A plain training loop's step: nothing but the model, its optimizer, and DDP where there are several processes."""
 
@@ -50,7 +55,7 @@ class BareLoop:
         self._linear = torch.nn.functional.linear
         self._clip, self._device = settings.gradient_clip, device
         self._module = new_model(settings, assemble(settings))[0].to(device).train()
-        self._bf16 = device.type == "cuda"
+        self._bf16 = bf16(settings, device)
         if self._bf16:
             self._module = self._module.bfloat16()
         self._weights = list(self._module.parameters())
@@ -175,6 +180,7 @@ def measure(args: argparse.Namespace, zero: int, folder: Path) -> dict[str, Any]
             "workers": args.processes,
             "ray": False,
             "zero": zero,
+            "precision": args.precision,
             "feed_processes": args.feed_processes,
         }
     )
@@ -201,6 +207,7 @@ def main() -> None:
     gpu = torch.cuda.is_available()
     parser.add_argument("--preset", default="small")
     parser.add_argument("--zero", type=int, nargs="+", default=[1, 0, 2, 3])
+    parser.add_argument("--precision", choices=("auto", "fp32", "bf16"), default="auto")
     parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--threads", type=int, default=0, help="of each process; default: its share of the CPUs")
     parser.add_argument("--global-batch", type=int, default=128 if gpu else 4)
@@ -216,8 +223,9 @@ def main() -> None:
     os.environ.setdefault("OMP_NUM_THREADS", str(args.threads))
     if not gpu:
         os.environ["DS_ACCELERATOR"] = "cpu"
-    print(f"{args.preset}, global batch {args.global_batch}, micro-batch {args.micro_batch}, ", end="")
-    print(f"{args.processes} processes of {args.threads} threads, {platform.processor() or platform.machine()}")
+    print(f"{args.preset}, precision {args.precision}, global batch {args.global_batch}, ", end="")
+    print(f"micro-batch {args.micro_batch}, {args.processes} processes of {args.threads} threads, ", end="")
+    print(platform.processor() or platform.machine())
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_corpus(folder / "corpus", args.pages, args.words)

@@ -17,12 +17,15 @@ FACTS = {"corpora": {}, "tokenizer_digest": "as tested"}
 def train_together(
     runs: list[PretrainSettings], folder: Path, workers: int = 2, before: Callable[[], None] | None = None
 ) -> None:
-    """Train every run of `runs` with `workers` processes, each from its newest checkpoint; `before` runs in each."""
+    """Train every run of `runs` with `workers` processes, each from its newest checkpoint; `before` runs in each.
+
+    They are forked from a process that has everything imported (`conftest`): imports would take longer than training.
+    """
     for run in runs:
         prepare(RunFolder(run.out), run, FACTS, resume=True)
     texts = [run.model_dump_json() for run in runs]
     meeting = folder / f"meeting-{os.urandom(4).hex()}"
-    mp.spawn(_work, (workers, str(meeting), texts, before), nprocs=workers)
+    mp.start_processes(_work, (workers, str(meeting), texts, before), nprocs=workers, start_method="forkserver")
 
 
 def _work(rank: int, workers: int, meeting: str, texts: list[str], before: Callable[[], None] | None) -> None:
