@@ -1,6 +1,7 @@
 """A plan: memory of a worker, hours, dollars and disk of a configuration, and what limits it."""
 
 import math
+import os
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from cluster.planning.memory import Memory, memory
 from cluster.planning.probe import ProbeRequest, probe
 from cluster.planning.replay import DTYPES
 from cluster.planning.settings import PlanSettings
+from cluster.planning.side_by_side import SideBySide
 from cluster.planning.simulation import BuildModel, TrainingModel, simulate_build, simulate_training
 from cluster.planning.steps import Calibration, StepTime, assumed, calibrate, measured
 from cluster.planning.trace import Footprint, Shape, footprint
@@ -108,11 +110,12 @@ class Planner:
     def _measured(self) -> StepTime:
         run = self.run
         if self.on_cpu:
+            beside = _beside(run, self.workers)
             self.calibration = self.calibration or calibrate(
-                self.precision, run.zero, lambda model: memory(model, run.zero, 1, self.precision).total
+                self.precision, run.zero, lambda model: memory(model, run.zero, 1, self.precision).total, beside
             )
-            checkpointing, parameters = run.activation_checkpointing, self.model.parameters
-            return measured(self.config, self.shape, self.precision, checkpointing, parameters, self.calibration)
+            checkpointing, parameters, known = run.activation_checkpointing, self.model.parameters, self.calibration
+            return measured(self.config, self.shape, self.precision, checkpointing, parameters, known, beside)
         if not torch.cuda.is_available():
             raise UsageError(f"--measure: there is no {self.plan.device} here; measure there, or leave it out")
         request = ProbeRequest(
@@ -289,6 +292,13 @@ def _config(run: PretrainSettings) -> DocFormerV2Config:
     """The run's model; its vocabulary is its tokenizer's where that is here, else the preset's."""
     known = {"vocab_size": len(load_tokenizer(run.tokenizer))} if Path(run.tokenizer).is_dir() else {}
     return DocFormerV2Config.preset(run.preset, **{**known, **run.model})
+
+
+def _beside(run: PretrainSettings, workers: int) -> SideBySide:
+    """As many workers as this machine has a CPU for, each with its share of them."""
+    cores = os.cpu_count() or 1
+    here = min(workers, cores)
+    return SideBySide(here, int(run.cpus_per_worker or cores / here) if here > 1 or run.cpus_per_worker else 0)
 
 
 def _micro_batch(run: PretrainSettings) -> int:

@@ -4,14 +4,14 @@ Started as `python -m cluster.planning.probe` with a `ProbeRequest` as JSON on s
 """
 
 import json
-import subprocess
+import statistics
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from pipelines.errors import JobError
+from cluster.planning.side_by_side import SideBySide
 
 
 @dataclass(frozen=True)
@@ -43,28 +43,18 @@ class Probe:
     peak_bytes: int
 
 
-def probe(request: ProbeRequest, timeout_s: float = 900.0) -> Probe:
-    """Run `request` in a child process.
+def probe(request: ProbeRequest, beside: SideBySide | None = None) -> Probe:
+    """Run `request` in a child process, or in several beside each other: then the mean of their times.
 
     Raises:
-        JobError: the child failed, as it does when the model does not fit.
+        JobError: a child failed, as it does when the model does not fit.
     """
-    done = subprocess.run(
-        [sys.executable, "-m", "cluster.planning.probe"],
-        input=json.dumps(asdict(request)),
-        capture_output=True,
-        text=True,
-        timeout=timeout_s,
-    )
-    if done.returncode:
-        last = done.stderr.strip().splitlines()[-1:] or [f"exit {done.returncode}"]
-        raise JobError(f"the measuring step failed ({last[0]}); plan without --measure, or measure a smaller model")
-    return Probe(**json.loads(done.stdout.splitlines()[-1]))
+    found = (beside or SideBySide()).run("cluster.planning.probe", asdict(request), "the measuring step failed")
+    mean = {name: statistics.fmean(one[name] for one in found) for name in found[0]}
+    return Probe(**{**mean, "peak_bytes": max(one["peak_bytes"] for one in found)})
 
 
 def _run(request: ProbeRequest) -> Probe:
-    import statistics
-
     import torch
     import torch.distributed as dist
     from torch._C._distributed_c10d import HashStore

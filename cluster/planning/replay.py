@@ -5,19 +5,19 @@ that keeps the memory it frees: what memory fresh from the system costs is measu
 """
 
 import json
-import os
-import subprocess
+import mmap
+import statistics
 import sys
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from cluster.planning.side_by_side import SideBySide
 from cluster.planning.trace import Operator, Shape, TensorSpec, Trace, rebuild, trace
 from model.config import DocFormerV2Config
-from pipelines.errors import JobError
 
 # glibc: hold on to all that is freed.
 KEEPS_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(1 << 40), "MALLOC_TRIM_THRESHOLD_": str(1 << 40)}
@@ -50,20 +50,12 @@ class Replay:
     operators: int
 
 
-def replay(request: ReplayRequest, timeout_s: float = 900.0) -> Replay:
-    """Replay in a child process; raises JobError when that fails."""
-    done = subprocess.run(
-        [sys.executable, "-m", "cluster.planning.replay"],
-        input=json.dumps(asdict(request)),
-        capture_output=True,
-        text=True,
-        timeout=timeout_s,
-        env={**os.environ, **KEEPS_MEMORY},
-    )
-    if done.returncode:
-        last = done.stderr.strip().splitlines()[-1:] or [f"exit {done.returncode}"]
-        raise JobError(f"the model's operators cannot be run here ({last[0]}); plan without --measure")
-    return Replay(**json.loads(done.stdout.splitlines()[-1]))
+def replay(request: ReplayRequest, beside: SideBySide | None = None) -> Replay:
+    """Replay in a child process, or in several beside each other: then the mean; raises JobError when one fails."""
+    beside = replace(beside or SideBySide(), environment=KEEPS_MEMORY)
+    found = beside.run("cluster.planning.replay", asdict(request), "the model's operators cannot be run here")
+    mean = {name: statistics.fmean(one[name] for one in found) for name in found[0]}
+    return Replay(**{**mean, "operators": found[0]["operators"]})
 
 
 def run_operators(traced: Trace, repeats: int = 3) -> float:
@@ -99,7 +91,6 @@ def _make(spec: TensorSpec) -> Tensor:
 
 def fresh_byte_seconds(repeats: int = 5) -> float:
     """Seconds that a byte of memory fresh from the system takes more than one that the process has."""
-    import mmap
 
     def fill(block: Any) -> float:
         tensor = torch.frombuffer(block, dtype=torch.uint8)

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from cluster.planning.devices import Device
 from cluster.planning.probe import ProbeRequest, probe
 from cluster.planning.replay import DTYPES, ReplayRequest, replay
+from cluster.planning.side_by_side import SideBySide
 from cluster.planning.trace import Footprint, Shape, footprint
 from model.config import DocFormerV2Config
 from model.flops import step_flops
@@ -78,17 +79,26 @@ class Calibration:
     process_bytes: float
 
 
-def calibrate(precision: str, zero: int, memory_of: Callable[[Footprint], float]) -> Calibration:
-    """Measure preset `tiny` on this machine's CPU; `memory_of` predicts its bytes without the process."""
+def calibrate(
+    precision: str, zero: int, memory_of: Callable[[Footprint], float], beside: SideBySide | None = None
+) -> Calibration:
+    """Measure preset `tiny` on this machine's CPU.
+
+    Args:
+        precision: "fp32" or "bf16".
+        zero: ZeRO stage.
+        memory_of: predicts its bytes without the process.
+        beside: as the workers of this machine run.
+    """
     tiny, shape = DocFormerV2Config.preset("tiny"), Shape(8, 512, 128, 64)
     request = ProbeRequest(tiny.to_dict(), asdict(shape), zero, precision, activation_checkpointing=False)
-    seen = probe(request)
-    alone = replay(ReplayRequest(request.model, request.shape, precision, activation_checkpointing=False))
+    seen = probe(request, beside)
+    alone = replay(ReplayRequest(request.model, request.shape, precision, activation_checkpointing=False), beside)
     held = footprint(tiny, shape, DTYPES[precision])
     # The engine's work is on all parameters: so many of them that no cache holds them, and a batch that is soon done.
     wide = DocFormerV2Config.preset("tiny", vocab_size=tiny.vocab_size + WIDE_PARAMETERS // tiny.d_model)
     short = asdict(Shape(1, 16, 16, 1))
-    engine = probe(ProbeRequest(wide.to_dict(), short, zero, precision, activation_checkpointing=False))
+    engine = probe(ProbeRequest(wide.to_dict(), short, zero, precision, activation_checkpointing=False), beside)
     parameters = held.parameters + WIDE_PARAMETERS // tiny.d_model * tiny.d_model
     return Calibration(
         operator_s=max(0.0, seen.model_s - alone.seconds - alone.fresh_s) / alone.operators,
@@ -98,12 +108,18 @@ def calibrate(precision: str, zero: int, memory_of: Callable[[Footprint], float]
 
 
 def measured(
-    config: DocFormerV2Config, shape: Shape, precision: str, checkpointing: bool, parameters: int, known: Calibration
+    config: DocFormerV2Config,
+    shape: Shape,
+    precision: str,
+    checkpointing: bool,
+    parameters: int,
+    known: Calibration,
+    beside: SideBySide | None = None,
 ) -> StepTime:
     """Step time of one worker on this CPU from the model's operators, each run alone, and the calibration.
 
     The exchange between workers of one machine is left out.
     """
-    alone = replay(ReplayRequest(config.to_dict(), asdict(shape), precision, checkpointing))
+    alone = replay(ReplayRequest(config.to_dict(), asdict(shape), precision, checkpointing), beside)
     seconds = alone.seconds + alone.fresh_s + known.operator_s * alone.operators
     return StepTime(seconds, known.parameter_s * parameters, 0.0)

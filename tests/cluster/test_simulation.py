@@ -1,8 +1,19 @@
-"""Simulations against what can be said without them."""
+"""Simulations against what can be said without them, and their single-node end against a real run."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
 
 import pytest
+import yaml
 
 from cluster.planning.simulation import BuildModel, TrainingModel, simulate_build, simulate_training
+from cluster.settings import PretrainSettings
 
 BUILD = BuildModel(workers_a_node=2, start_s=5, job_overhead_s=0, driver_s=0, finish_s=1)
 TRAINING = TrainingModel(
@@ -80,3 +91,26 @@ def test_too_few_nodes_wait() -> None:
 def test_the_same_seed_gives_the_same_run() -> None:
     often = changed(preemptions_an_hour=1.0)
     assert simulate_training(often, 50, 7) == simulate_training(often, 50, 7)
+
+
+@pytest.mark.slow
+def test_one_node_is_foretold_from_a_shorter_run(tiny_run: Callable[..., PretrainSettings], tmp_path: Path) -> None:
+    """Start and step of a run of 40 steps foretell one of 400, its checkpoints included."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+
+    def run(steps: int) -> tuple[float, float]:
+        """Seconds of the whole command, and of a step of it."""
+        settings = tiny_run(tmp_path / f"run-{steps}", steps=steps, eval_every=1000, checkpoint_every=40)
+        config = tmp_path / f"{steps}.yaml"
+        config.write_text(yaml.safe_dump({"pretrain": settings.model_dump(mode="json")}))
+        started = time.monotonic()
+        command = [sys.executable, "-m", "cluster.cli", "pretrain", "--config", str(config)]
+        subprocess.run(command, check=True, capture_output=True, env=environment)
+        seconds = time.monotonic() - started
+        lines = map(json.loads, (Path(settings.out) / "metrics.jsonl").read_text().splitlines())
+        return seconds, median(line["step_seconds"] for line in lines if line.get("split") != "eval")
+
+    short, step_s = run(40)
+    model = changed(steps=400, node_step_s=step_s, checkpoint_every=40, checkpoint_s=0.01, start_s=short - 40 * step_s)
+    foretold, (real, _) = simulate_training(model, 1).seconds, run(400)
+    assert foretold == pytest.approx(real, rel=0.3)
