@@ -41,7 +41,8 @@ def export_checkpoint(checkpoint: Checkpoint, tokenizer: Path, out: Path) -> Non
     model.tie_weights()
     lost = [name for name in missing if name not in model._tied_weights_keys]
     if lost or unexpected:
-        raise UsageError(f"{checkpoint.path}: its parameters are not this model's (lost {lost}, unknown {unexpected})")
+        difference = f"lost {lost}, unknown {unexpected}"
+        raise UsageError(f"{checkpoint.folder}: its parameters are not this model's ({difference})")
     out = out.absolute()
     out.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))

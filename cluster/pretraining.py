@@ -106,6 +106,8 @@ def _absolute(settings: PretrainSettings) -> PretrainSettings:
         for name in ("tokenizer", "init")
         if (place := getattr(settings, name)) is not None and Path(place).expanduser().exists()
     }
+    if settings.checkpoint_store is not None:
+        settings = settings.model_copy(update={"checkpoint_store": folder_of(settings.checkpoint_store).address})
     corpora = [replace(corpus, path=folder_of(corpus.path).address) for corpus in settings.corpora]
     return settings.model_copy(
         update={"corpus": tuple(map(str, corpora)), **{name: _whole(place) for name, place in places.items()}}

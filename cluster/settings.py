@@ -55,6 +55,9 @@ class PretrainSettings(BaseModel):
     )
     keep_checkpoints: int = Field(2, ge=1, description="newest complete checkpoints kept")
     keep_every: int | None = Field(None, ge=1, description="checkpoints at multiples of this step are kept for good")
+    checkpoint_store: str | None = Field(
+        None, description="folder in an object store (s3://bucket/folder, gs://...) for the checkpoints, else RUN's own"
+    )
     checkpoint_in_background: bool = Field(
         True, description="write while training goes on, from a copy in host memory (12 bytes a parameter, sharded)"
     )

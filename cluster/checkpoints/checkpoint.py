@@ -4,15 +4,13 @@
       rank-00000.safetensors   fragments held by one rank, "name:start:weight", ":exp_avg", ":exp_avg_sq", float32
       checkpoint.json          facts, each file's size and sha256, each parameter's shape and fragments, its own digest
 
-All ranks write into `step-00000042.partial` and sync; rank 0 then writes the index and renames the folder
-(`writer`). A folder with the final name is complete; `latest` names the newest. On reading, every byte is
-checked against its sha256.
+All ranks write and sync their files; rank 0's index then makes them a checkpoint (`writer`, `shelf`). On reading, every
+byte is checked against its sha256.
 """
 
 import hashlib
 import json
-import re
-import shutil
+import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,14 +19,16 @@ import torch
 from safetensors import safe_open
 from torch import Tensor
 
+from cluster.checkpoints.shelf import INDEX, complete, shelf_of
 from cluster.engine.exchange import Exchange
 from cluster.engine.zero import MOMENTS
-from pipelines.corpus.shards import file_sha256
+from pipelines.errors import JobError
+from pipelines.folders.address import Place, folder_of
+from pipelines.folders.folder import Folder
+from pipelines.folders.local import LocalFolder
 
 FORMAT = 1
-INDEX = "checkpoint.json"
 STATE = ("weight", *MOMENTS)
-PARTIAL, DAMAGED = ".partial", ".damaged"
 
 
 class DamagedError(Exception):
@@ -74,17 +74,11 @@ def _digest(body: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
 
 
-def complete(folder: Path) -> list[Path]:
-    """The complete checkpoints under `folder`, newest first."""
-    found = folder.iterdir() if folder.is_dir() else ()
-    return sorted((path for path in found if re.fullmatch(r"step-\d{8}", path.name)), reverse=True)
-
-
-def newest_facts(folder: Path) -> dict[str, Any] | None:
-    """The index of the newest checkpoint under `folder` whose index is good, its files unread; None without one."""
-    for path in complete(folder):
+def newest_facts(place: Place) -> dict[str, Any] | None:
+    """The index of the newest checkpoint at `place` whose index is good, its files unread; None without one."""
+    for folder in complete(place):
         try:
-            return Checkpoint(path).index
+            return Checkpoint(folder).index
         except DamagedError:
             continue
     return None
@@ -93,39 +87,69 @@ def newest_facts(folder: Path) -> dict[str, Any] | None:
 class Checkpoint:
     """A complete checkpoint, for reading.
 
+    Of one in an object store, the files that are verified or read are copied to this machine, for as long as this
+    object lives.
+
     Attributes:
-        path: its folder.
+        folder: its folder.
         index: the parsed checkpoint.json.
         step: optimizer steps done.
 
     Raises:
         DamagedError: the index is missing, damaged or of another format.
+        OSError: the disk or store cannot be read.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, place: Place) -> None:
+        self.folder: Folder = folder_of(place)
+        where = f"{self.folder}/{INDEX}"
         try:
-            self.index: dict[str, Any] = json.loads((path / INDEX).read_text(encoding="utf-8"))
+            self.index: dict[str, Any] = json.loads(self.folder.read_text(INDEX))
             digest = self.index.pop("digest")
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise DamagedError(f"{path / INDEX} cannot be read ({error})") from None
+        except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise DamagedError(f"{where} cannot be read ({error})") from None
         if digest != _digest(self.index) or self.index["format"] != FORMAT:
-            raise DamagedError(f"{path / INDEX} is damaged or of another format")
+            raise DamagedError(f"{where} is damaged or of another format")
         self.step = int(self.index["step"])
+        self._files = {file["name"]: file for file in self.index["files"]}
         self._open: dict[str, Any] = {}
+        self._copies: tempfile.TemporaryDirectory[str] | None = None
+        if not isinstance(self.folder, LocalFolder):
+            self._copies = tempfile.TemporaryDirectory(prefix="checkpoint-")
 
     def verify(self, part: int = 0, parts: int = 1) -> None:
         """Check the sha256 of every file, or of share `part` of `parts` where several ranks divide the work.
 
         Raises:
             DamagedError: a file is missing or its bytes differ.
+            OSError: the disk or store cannot be read.
         """
         for file in self.index["files"][part::parts]:
-            path = self.path / file["name"]
-            if not path.is_file():
-                raise DamagedError(f"{path} is missing")
-            if path.stat().st_size != file["bytes"] or file_sha256(path) != file["sha256"]:
-                raise DamagedError(f"{path} is damaged: its bytes are not those that were written")
+            try:
+                size, digest = self._measured(file["name"])
+            except FileNotFoundError:
+                raise DamagedError(f"{self.folder}/{file['name']} is missing") from None
+            if (size, digest) != (file["bytes"], file["sha256"]):
+                raise DamagedError(
+                    f"{self.folder}/{file['name']} is damaged: its bytes are not those that were written"
+                )
+
+    def _measured(self, name: str) -> tuple[int, str]:
+        """Bytes and hex sha256 of a file as it is here."""
+        if self._copies is None:
+            return self.folder.size(name), self.folder.sha256(name)
+        here = LocalFolder(Path(self._copies.name))
+        if not here.exists(name):
+            here.bring(name, self.folder)
+        return here.size(name), here.sha256(name)
+
+    def _at_hand(self, name: str) -> Path:
+        """The file on this machine."""
+        if self._copies is None:
+            return Path(self.folder.address) / name
+        if not (Path(self._copies.name) / name).exists():
+            self.verify(list(self._files).index(name), len(self._files))
+        return Path(self._copies.name) / name
 
     def read(self, name: str, start: int, length: int, keys: Iterable[str] = STATE) -> dict[str, Tensor]:
         """Elements start .. start + length of parameter `name`, flattened: float32 [length] for each of `keys`."""
@@ -134,7 +158,7 @@ class Checkpoint:
             first, end = max(start, piece.start), min(start + length, piece.start + piece.length)
             if first < end:
                 if piece.file not in self._open:
-                    self._open[piece.file] = safe_open(self.path / piece.file, framework="pt")
+                    self._open[piece.file] = safe_open(self._at_hand(piece.file), framework="pt")
                 for key, values in out.items():
                     stored = self._open[piece.file].get_slice(f"{name}:{piece.start}:{key}")
                     values[first - start : end - start] = stored[first - piece.start : end - piece.start]
@@ -148,25 +172,34 @@ class Checkpoint:
         }
 
 
-def newest_good(folder: Path, exchange: Exchange | None = None) -> tuple[Checkpoint | None, list[str]]:
-    """The newest checkpoint whose every byte is right, and what was wrong with newer ones.
+def newest_good(place: Place, exchange: Exchange | None = None) -> tuple[Checkpoint | None, list[str]]:
+    """The newest checkpoint at `place` whose every byte is right, and what was wrong with newer ones.
 
     Where several ranks ask, each checks its share of the files and all get the same answer; a damaged one is then set
-    aside under another name.
+    aside.
+
+    Raises:
+        JobError: the disk or store cannot be read.
     """
     complaints: list[str] = []
-    for path in complete(folder):
-        complaint, checkpoint = "", None
+    shelf = shelf_of(place)
+    for folder in shelf.complete():
+        complaint, failure, checkpoint = "", "", None
         try:
-            checkpoint = Checkpoint(path)
+            checkpoint = Checkpoint(folder)
             checkpoint.verify(exchange.rank if exchange else 0, exchange.world_size if exchange else 1)
         except DamagedError as error:
             complaint = str(error)
-        found = list(filter(None, exchange.all(complaint) if exchange else [complaint]))
+        except OSError as error:
+            failure = f"{folder}: cannot be read: {error.strerror or error}"
+        answers = exchange.all((complaint, failure)) if exchange else [(complaint, failure)]
+        failures = [failure for _, failure in answers if failure]
+        if failures:
+            raise JobError(failures[0])
+        found = [complaint for complaint, _ in answers if complaint]
         if not found:
             return checkpoint, complaints
         complaints.append(found[0])
         if exchange and exchange.rank == 0:
-            shutil.rmtree(path.with_name(path.name + DAMAGED), ignore_errors=True)
-            path.rename(path.with_name(path.name + DAMAGED))
+            shelf.set_aside(folder)
     return None, complaints

@@ -3,12 +3,11 @@
 The step that saves waits only for the copy into host memory (and for an earlier checkpoint, were it still in flight).
 A thread of each rank then writes, hashes and syncs that rank's file. Ranks talk only on the main thread: each step's
 sum carries whether a rank's file is written, so that all learn at the same step that all are; rank 0's thread then
-writes the index and renames the folder. The price is the copy: 12 bytes of host memory for each parameter that a
+commits. The price is the copy: 12 bytes of host memory for each parameter that a
 rank's ZeRO shard holds, kept from start to end. In the foreground nothing is copied, and training waits for the disk.
 """
 
 import contextlib
-import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -19,12 +18,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cluster.checkpoints.checkpoint import INDEX, PARTIAL, complete, index_text
+from cluster.checkpoints.checkpoint import index_text
+from cluster.checkpoints.shelf import shelf_of, step_of
 from cluster.checkpoints.tensor_file import write_tensors
 from cluster.engine.exchange import Exchange
 from cluster.engine.zero import Fragment
-from pipelines.corpus.shards import sync_folder, write_text
+from pipelines.corpus.shards import write_text
 from pipelines.errors import JobError
+from pipelines.folders.address import Place, folder_of
+from pipelines.folders.folder import Folder
 
 Named = list[tuple[str, Tensor]]
 
@@ -33,7 +35,8 @@ class CheckpointWriter:
     """Saves checkpoints of one run; every rank makes the same calls in the same order.
 
     Args:
-        folder: the run's `checkpoints`, on a disk that all ranks share.
+        place: the run's checkpoints: an object store, or a disk that all ranks share.
+        latest: file that names the newest complete one.
         shapes: of every parameter.
         exchange: among the ranks.
         keep: newest complete checkpoints that stay, at least 1.
@@ -45,7 +48,8 @@ class CheckpointWriter:
 
     def __init__(
         self,
-        folder: Path,
+        place: Place,
+        latest: Path,
         shapes: Mapping[str, tuple[int, ...]],
         exchange: Exchange,
         *,
@@ -54,7 +58,8 @@ class CheckpointWriter:
         background: bool = True,
         committed: Callable[[dict[str, Any]], None] = lambda facts: None,
     ) -> None:
-        self._folder, self._shapes, self._exchange = folder, shapes, exchange
+        self._address, self._shelf, self._latest = folder_of(place).address, shelf_of(place), latest
+        self._shapes, self._exchange = shapes, exchange
         self._keep, self._keep_every, self._background, self._committed = keep, keep_every, background, committed
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
         self._copy: Future[_HostCopy] | None = None
@@ -82,7 +87,7 @@ class CheckpointWriter:
         tensors = _named(fragments)
         data = [self._host_copy(tensors).take(tensors)] if self._background else [tensor for _, tensor in tensors]
         self._facts, self._started = {"step": step, **facts}, started
-        self._writing = self._thread.submit(self._write, self._partial(step), _sizes(tensors), data)
+        self._writing = self._thread.submit(self._write, self._shelf.begun(step), _sizes(tensors), data)
         if not self._background:
             self.finish()
         self._stalled = time.monotonic() - started
@@ -122,9 +127,6 @@ class CheckpointWriter:
         """End the thread; a checkpoint that is not committed by now stays unfinished."""
         self._thread.shutdown(wait=False, cancel_futures=True)
 
-    def _partial(self, step: int) -> Path:
-        return self._folder / f"step-{step:08d}{PARTIAL}"
-
     def _host_copy(self, tensors: Named) -> "_HostCopy":
         copy = self._copy.result() if self._copy is not None else None
         if copy is None or not copy.fits(tensors):
@@ -133,10 +135,9 @@ class CheckpointWriter:
         self._copy.set_result(copy)
         return copy
 
-    def _write(self, partial: Path, sizes: list[tuple[str, int]], data: list[Tensor]) -> dict[str, Any]:
-        partial.mkdir(parents=True, exist_ok=True)
+    def _write(self, begun: Folder, sizes: list[tuple[str, int]], data: list[Tensor]) -> dict[str, Any]:
         name = f"rank-{self._exchange.rank:05d}.safetensors"
-        size, digest = write_tensors(partial / name, sizes, data)
+        size, digest = write_tensors(begun, name, sizes, data)
         pieces = []
         for key, length in sizes:
             parameter, start, kind = key.rsplit(":", 2)
@@ -145,29 +146,24 @@ class CheckpointWriter:
         return {"name": name, "bytes": size, "sha256": digest, "pieces": pieces}
 
     def _commit(self) -> None:
-        """Every rank's file is written: let rank 0's thread make the folder a checkpoint."""
+        """Every rank's file is written: let rank 0's thread make them a checkpoint."""
         assert self._writing is not None
         ranks = self._exchange.all(self._writing.result())
         self._writing = None
         if self._exchange.rank == 0:
             # A commit before this one has ended: checkpoints begin only after it.
-            self._committing = self._thread.submit(self._rename, ranks, self._facts)
+            self._committing = self._thread.submit(self._make_complete, ranks, self._facts)
 
-    def _rename(self, ranks: list[dict[str, Any]], facts: dict[str, Any]) -> None:
-        partial = self._partial(facts["step"])
-        final = partial.with_name(partial.name.removesuffix(PARTIAL))
-        for stray in {path.name for path in partial.iterdir()} - {rank["name"] for rank in ranks}:
-            (partial / stray).unlink()  # left by a kill at this very step, with more workers than now
-        write_text(partial / INDEX, index_text(ranks, self._shapes, facts))
-        sync_folder(partial)
-        if final.exists():  # a damaged one of the same step, left by an earlier start
-            shutil.rmtree(final)
-        partial.rename(final)
-        sync_folder(self._folder)
-        write_text(self._folder.parent / "latest", final.name + "\n")
-        for old in complete(self._folder)[self._keep :]:
-            if self._keep_every is None or int(old.name.removeprefix("step-")) % self._keep_every:
-                shutil.rmtree(old.rename(old.with_name(old.name + PARTIAL)))
+    def _make_complete(self, ranks: list[dict[str, Any]], facts: dict[str, Any]) -> None:
+        begun = self._shelf.begun(facts["step"])
+        for stray in set(begun.names()) - {rank["name"] for rank in ranks}:
+            begun.remove(stray)  # left by a kill at this very step, with more workers than now
+        self._shelf.commit(facts["step"], index_text(ranks, self._shapes, facts))
+        newest, *older = self._shelf.complete()
+        write_text(self._latest, f"{newest.name}\n")
+        for old in older[self._keep - 1 :]:
+            if self._keep_every is None or step_of(old) % self._keep_every:
+                self._shelf.remove(old)
         self._committed(
             {
                 "step": facts["step"],
@@ -187,10 +183,11 @@ class CheckpointWriter:
         errors = [text for text in self._exchange.all(error) if text]
         if errors:
             self._writing = self._committing = None
-            for partial in self._folder.glob(f"*{PARTIAL}") if self._exchange.rank == 0 else ():
-                shutil.rmtree(partial, ignore_errors=True)  # room for the next try
+            if self._exchange.rank == 0:
+                with contextlib.suppress(OSError):
+                    self._shelf.clear()  # room for the next try
             raise JobError(
-                f"{self._folder}: a checkpoint could not be written: {errors[0]}; put that right and resume"
+                f"{self._address}: a checkpoint could not be written: {errors[0]}; put that right and resume"
             ) from cause
 
 

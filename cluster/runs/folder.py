@@ -2,7 +2,6 @@
 
 import fcntl
 import json
-import shutil
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,10 +9,13 @@ from typing import IO, Any
 
 import yaml
 
-from cluster.checkpoints.checkpoint import complete
+from cluster.checkpoints.shelf import complete, shelf_of, step_of
 from cluster.settings import FREE_ON_RESUME, PretrainSettings
 from pipelines.corpus.shards import write_text
 from pipelines.errors import UsageError
+from pipelines.folders.address import folder_of
+from pipelines.folders.folder import Folder
+from pipelines.folders.local import LocalFolder
 
 LOCK_WAIT_S = 30.0
 
@@ -27,7 +29,8 @@ class RunFolder:
         facts: JSON of what the settings stand for: fingerprints of the corpora, vocabulary digest, model configuration.
         page_index: where the corpora's pages are, see `PageIndex`; made anew when it is missing.
         metrics, events: JSON lines of steps, and of starts, stops and trouble.
-        checkpoints, model, tokenizer: folders.
+        model, tokenizer: folders.
+        latest: a file with the name of the newest complete checkpoint.
         stop: a file whose being there asks all workers to save and end; it holds the reason.
         save: a file whose being there asks all workers for a checkpoint.
     """
@@ -36,10 +39,21 @@ class RunFolder:
         self.path = Path(path).absolute()
         self.config, self.facts = self.path / "config.yaml", self.path / "facts.json"
         self.metrics, self.events = self.path / "metrics.jsonl", self.path / "events.jsonl"
-        self.checkpoints, self.model, self.tokenizer = (
-            self.path / name for name in ("checkpoints", "model", "tokenizer")
-        )
+        self.model, self.tokenizer, self.latest = (self.path / name for name in ("model", "tokenizer", "latest"))
         self.stop, self.save, self.page_index = (self.path / name for name in ("stop", "save", "pages.npz"))
+
+    @property
+    def checkpoints(self) -> Folder:
+        """Where its checkpoints are: in the folder itself, or where the setting `checkpoint_store` says."""
+        try:
+            store = json.loads(self.facts.read_text(encoding="utf-8"))["settings"].get("checkpoint_store")
+        except (OSError, ValueError, KeyError):
+            store = None
+        return self.checkpoints_at(store)
+
+    def checkpoints_at(self, store: str | None) -> Folder:
+        """Where its checkpoints are if `checkpoint_store` is `store`."""
+        return folder_of(store or self.path / "checkpoints")
 
     def lock(self, wait_s: float) -> IO[str]:
         """Take the run for this process until the returned file is closed or the process ends.
@@ -122,33 +136,66 @@ def prepare(
     wanted = {"settings": comparable(settings), **facts}
     if run.path.exists() and not run.path.is_dir():
         raise UsageError(f"{run.path} is a file; give --out a folder")
-    if run.path.is_dir() and any(run.path.iterdir()):
+    checkpoints = run.checkpoints_at(settings.checkpoint_store)
+    kept = checkpoints if settings.checkpoint_store else None
+    before, occupied = _facts_before(run, kept), _occupied(run, kept)
+    if occupied is not None:
+        place, option = occupied
         if not resume:
-            has = "a run; add --resume to go on with it, or" if run.config.is_file() else "something;"
-            raise UsageError(f"{run.path} already holds {has} give --out another folder")
-        try:
-            before = json.loads(run.facts.read_text()) if run.facts.is_file() else None
-        except ValueError:
-            raise UsageError(f"{run.facts}: damaged; give --out another folder") from None
+            has = "a run; add --resume to go on with it, or" if before is not None else "something;"
+            raise UsageError(f"{place} already holds {has} give {option} another folder")
         if before is None:
-            raise UsageError(f"{run.path} holds no run that could be resumed; give --out another folder")
+            raise UsageError(f"{place} holds no run that could be resumed; give {option} another folder")
         differ = _differences(before, wanted)
         changed = [line for line in differ if line.startswith("corpora.")]
         if len(differ) > len(changed) or (changed and not allow_changed_corpus):
             other = ", or add --allow-changed-corpus" if differ == changed else ""
-            raise UsageError(
-                f"{run.path}: the run was started otherwise: {'; '.join(differ)}; use the same again{other}"
-            )
+            raise UsageError(f"{place}: the run was started otherwise: {'; '.join(differ)}; use the same again{other}")
         if changed:
             run.note("corpus", f"goes on with other corpora: {'; '.join(changed)}")
-    run.checkpoints.mkdir(parents=True, exist_ok=True)
+    run.path.mkdir(parents=True, exist_ok=True)
     run.lock(LOCK_WAIT_S).close()
-    for left in run.checkpoints.glob("*.partial"):
-        shutil.rmtree(left)
+    text = json.dumps(wanted, indent=1, sort_keys=True) + "\n"
+    try:
+        checkpoints.make()
+        shelf_of(checkpoints).clear()
+        if kept is not None:
+            kept.write_text(run.facts.name, text)
+    except OSError as error:
+        raise UsageError(_no_use(checkpoints, error)) from None
     run.stop.unlink(missing_ok=True)
     run.save.unlink(missing_ok=True)
     write_text(run.config, yaml.safe_dump({"pretrain": settings.model_dump(mode="json")}, sort_keys=False))
-    write_text(run.facts, json.dumps(wanted, indent=1, sort_keys=True) + "\n")
+    write_text(run.facts, text)
+
+
+def _facts_before(run: RunFolder, store: Folder | None) -> dict[str, Any] | None:
+    """The facts of the run that is there; where its folder is lost, those beside its checkpoints in `store`."""
+    places = [LocalFolder(run.path), *([] if store is None else [store])]
+    for place in places:
+        try:
+            facts: dict[str, Any] = json.loads(place.read_text(run.facts.name))
+        except FileNotFoundError:
+            continue
+        except ValueError:
+            raise UsageError(f"{place}/{run.facts.name}: damaged; give --out another folder") from None
+        except OSError as error:
+            raise UsageError(_no_use(place, error)) from None
+        return facts
+    return None
+
+
+def _no_use(place: Folder, error: OSError) -> str:
+    return f"{place}: cannot be used: {' '.join(str(error).split())[:160]}"
+
+
+def _occupied(run: RunFolder, store: Folder | None) -> tuple[str, str] | None:
+    """What holds something already, and the option that names it: the run's folder or that of its checkpoints."""
+    if run.path.is_dir() and any(run.path.iterdir()):
+        return str(run.path), "--out"
+    if store is not None and not store.empty():
+        return store.address, "--checkpoint-store"
+    return None
 
 
 def comparable(settings: PretrainSettings) -> dict[str, Any]:
@@ -176,6 +223,9 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def newest_step(run: RunFolder) -> int | None:
-    """Step of the newest complete checkpoint, None without one."""
-    found = complete(run.checkpoints)
-    return int(found[0].name.removeprefix("step-")) if found else None
+    """Step of the newest complete checkpoint, None without one and where its store does not answer."""
+    try:
+        found = complete(run.checkpoints)
+    except OSError:
+        return None
+    return step_of(found[0]) if found else None

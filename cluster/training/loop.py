@@ -87,6 +87,7 @@ class _Worker:
         self.state = TrainingState(settings, self.parts, exchange)
         self.writer = CheckpointWriter(
             run.checkpoints,
+            run.latest,
             self.state.shapes,
             exchange,
             keep=settings.keep_checkpoints,
@@ -136,7 +137,7 @@ class _Worker:
             for complaint in complaints:
                 self.run.note("damaged", f"{complaint}; an older checkpoint is used")
             if checkpoint is not None:
-                write_text(self.run.path / "latest", checkpoint.path.name + "\n")
+                write_text(self.run.latest, checkpoint.folder.name + "\n")
             if not self.run.tokenizer.exists():
                 whole = self.run.tokenizer.with_name("tokenizer.partial")
                 self.parts.tokenizer.save_pretrained(whole)

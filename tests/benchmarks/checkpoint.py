@@ -51,6 +51,7 @@ def run(fragments: list[Fragment], products: int, background: bool | None) -> tu
     with tempfile.TemporaryDirectory(dir=".") as folder:
         writer = CheckpointWriter(
             Path(folder) / "checkpoints",
+            Path(folder) / "latest",
             shapes,
             exchange,
             background=bool(background),

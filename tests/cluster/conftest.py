@@ -1,5 +1,6 @@
 """A small corpus and tokenizer, made once, and the settings of a run that takes seconds."""
 
+import multiprocessing
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,9 @@ from typing import Any
 import pytest
 
 from cluster.settings import PretrainSettings
+
+# Every process that a test starts by a fork server then has its imports done; asked before the first one starts it.
+multiprocessing.set_forkserver_preload(["tests.cluster.gang_imports"])
 
 TINY = {
     "d_model": 32,

@@ -14,7 +14,8 @@ import torch
 
 import cluster.checkpoints.checkpoint as checkpoint
 import cluster.checkpoints.writer as checkpoint_writer
-from cluster.checkpoints.checkpoint import Checkpoint, DamagedError, complete, newest_good
+from cluster.checkpoints.checkpoint import Checkpoint, DamagedError, newest_good
+from cluster.checkpoints.shelf import complete
 from cluster.checkpoints.writer import CheckpointWriter
 from cluster.engine.zero import Fragment
 from pipelines.errors import JobError
@@ -39,7 +40,7 @@ def fragments(value: float) -> list[Fragment]:
 
 
 def store(run: Path, *steps: int, keep: int = 2, **options: Any) -> None:
-    writer = CheckpointWriter(run / "checkpoints", SHAPES, Alone(), keep=keep, **options)  # type: ignore[arg-type]
+    writer = CheckpointWriter(run / "checkpoints", run / "latest", SHAPES, Alone(), keep=keep, **options)  # type: ignore[arg-type]
     for step in steps:
         writer.begin(step, fragments(float(step)), {"seed": 1})
     writer.finish()
@@ -63,7 +64,7 @@ def killed_in(call: int, work: Callable[[], None]) -> bool:
             return step
 
         for module, name in (
-            *((checkpoint_writer, name) for name in ("write_tensors", "write_text", "sync_folder")),
+            *((checkpoint_writer, name) for name in ("write_tensors", "write_text")),
             *((Path, name) for name in ("mkdir", "rename", "open")),
             (os, "fsync"),
             (shutil, "rmtree"),
@@ -149,7 +150,7 @@ def test_a_missing_file_and_another_format_are_refused(tmp_path: Path) -> None:
 
 
 def test_fragments_that_leave_a_gap_are_refused(tmp_path: Path) -> None:
-    writer = CheckpointWriter(tmp_path / "checkpoints", SHAPES, Alone())  # type: ignore[arg-type]
+    writer = CheckpointWriter(tmp_path / "checkpoints", tmp_path / "latest", SHAPES, Alone())  # type: ignore[arg-type]
     writer.begin(1, fragments(1.0)[1:], {})
     with pytest.raises(JobError, match="do not make up"):
         writer.finish()
@@ -159,7 +160,8 @@ def test_fragments_that_leave_a_gap_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("background", [True, False])
 def test_a_rank_that_holds_nothing_saves_nothing(tmp_path: Path, background: bool) -> None:
     """As all ranks but the first at ZeRO stage 0."""
-    writer = CheckpointWriter(tmp_path / "checkpoints", {}, Alone(), background=background)  # type: ignore[arg-type]
+    place, latest = tmp_path / "checkpoints", tmp_path / "latest"
+    writer = CheckpointWriter(place, latest, {}, Alone(), background=background)  # type: ignore[arg-type]
     writer.reserve([])
     writer.begin(1, [], {})
     writer.finish()

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from cluster.checkpoints.checkpoint import complete
+from cluster.checkpoints.shelf import complete
 from cluster.pretraining import pretrain
 from cluster.settings import PretrainSettings
 from tests.cluster.gang import train_together
@@ -87,6 +87,6 @@ def test_bf16_learns_as_fp32_does_and_resumes_bitwise(
     agree(run, reference, 0.03)
     before = losses(run)
     (newest, _) = complete(run / "checkpoints")
-    newest.rename(tmp_path / "taken")
+    Path(newest.address).rename(tmp_path / "taken")
     pretrain(tiny_run(run, **changes), resume=True)
     assert losses(run) == before

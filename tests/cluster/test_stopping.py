@@ -53,7 +53,7 @@ def folder(tmp_path: Path) -> RunFolder:
 def test_losses_have_a_budget_that_a_checkpoint_fills_up(folder: RunFolder) -> None:
     budgets = Budgets(str(folder.path), max_losses=2, max_errors=0)
     assert [budgets.make_decision(lost()) for _ in range(2)] == [RETRY, RETRY]
-    (folder.checkpoints / "step-00000004").mkdir(parents=True)
+    folder.checkpoints.make("step-00000004")
     assert [budgets.make_decision(lost()) for _ in range(3)] == [RETRY, RETRY, RAISE]
     assert "max_losses is 2" in folder.noted_in_attempt("error")[0]["text"]
 
@@ -62,7 +62,7 @@ def test_errors_have_a_budget_of_their_own(folder: RunFolder) -> None:
     budgets = Budgets(str(folder.path), max_losses=0, max_errors=1)
     folder.note("error", "ValueError: a bug", usage=False)
     assert budgets.make_decision(bug()) == RETRY
-    (folder.checkpoints / "step-00000004").mkdir(parents=True)
+    folder.checkpoints.make("step-00000004")
     folder.note("error", "ValueError: a bug", usage=False)
     assert budgets.make_decision(bug()) == RAISE
 
@@ -95,7 +95,7 @@ def test_a_bug_in_one_of_two_workers_ends_the_run(
     run = RunFolder(tmp_path / "run")
     assert [len(run.noted(kind)) for kind in ("start", "error", "again")] == [1, 1, 0]
     monkeypatch.undo()
-    assert pretrain(tiny_run(tmp_path / "run", ray=True, workers=2), resume=True).steps == 8
+    assert pretrain(tiny_run(tmp_path / "run"), resume=True).steps == 8
 
 
 def started(settings: PretrainSettings, *arguments: object) -> Command:

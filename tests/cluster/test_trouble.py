@@ -14,7 +14,8 @@ import torch
 import torch.distributed as dist
 from torch.multiprocessing import ProcessExitedException, ProcessRaisedException
 
-from cluster.checkpoints.checkpoint import Checkpoint, complete
+from cluster.checkpoints.checkpoint import Checkpoint
+from cluster.checkpoints.shelf import complete
 from cluster.pretraining import pretrain
 from cluster.settings import PretrainSettings
 from pipelines.errors import JobError
@@ -125,7 +126,7 @@ def test_a_rewind_goes_on_from_the_newest_checkpoint_without_the_batches_since(
     assert "back to the weights of step 4" in trouble["text"]
     assert trouble["samples"] == [4 * 6, 7 * 6 - 1]
     assert training(run)[8]["skipped"] == 18
-    index = Checkpoint(complete(run / "checkpoints")[0].absolute()).index
+    index = Checkpoint(complete(run / "checkpoints")[0]).index
     assert (index["step"], index["updates"], index["skipped"]) == (9, 6, 18)
 
     # The same steps, told to a run that only ever left those batches out.
@@ -171,7 +172,7 @@ def hang(step: int, rank: int) -> None:
 
 
 def test_a_rank_that_hangs_ends_the_run_with_the_stacks_of_all(tiny_run: Run, tmp_path: Path) -> None:
-    settings = tiny_run(tmp_path / "run", hang_timeout_s=30, eval_every=100, checkpoint_every=2)
+    settings = tiny_run(tmp_path / "run", hang_timeout_s=12, eval_every=100, checkpoint_every=2)
     started = time.monotonic()
     with pytest.raises((ProcessExitedException, ProcessRaisedException)):
         train_together([settings], tmp_path, before=partial(hang, 5, rank=1))
@@ -181,7 +182,7 @@ def test_a_rank_that_hangs_ends_the_run_with_the_stacks_of_all(tiny_run: Run, tm
     assert "hanging" in stacks["rank-1.txt"]
     assert "cluster/engine/exchange.py" in stacks["rank-0.txt"] or "distributed" in stacks["rank-0.txt"]
     texts = [event["text"] for event in events(tmp_path / "run", "hang")]
-    assert any("rank 1 hangs in step 5: nothing ended for hang_timeout_s = 30 s" in text for text in texts)
+    assert any("rank 1 hangs in step 5: nothing ended for hang_timeout_s = 12 s" in text for text in texts)
     train_together([tiny_run(tmp_path / "run")], tmp_path, workers=1)
     assert training(tmp_path / "run")[8]["world_size"] == 1
 
