@@ -9,6 +9,7 @@ from model.errors import ModelInputError
 COORDINATE_BUCKETS = 1000
 VISUAL_TEXT_MODALITIES = 2
 ATTENTION_PATHS = ("auto", "reference", "sample", "sdpa", "flex")
+PACKING = ("auto", "always", "never")
 
 PRESETS: dict[str, dict[str, Any]] = {
     # Small enough to pretrain on two cores in minutes: a quarter of the picture, a quarter of the visual tokens.
@@ -59,6 +60,8 @@ class DocFormerV2Config(PreTrainedConfig):  # type: ignore[misc]
         line_classes: classes of the token-to-line task: same line, one apart, ..., this many less one or more apart.
         loss_weight_dlm, loss_weight_line, loss_weight_grid: weights of the three losses; 0 switches one off.
         attention_path: "auto" (by device, as measured), "reference", "sample", "sdpa" or "flex".
+        packing: where padding is left out of both stacks, the batch's sequences side by side in one row: "auto" (by
+            attention path "sample", in steps that are not compiled), "always" (on CUDA by FlexAttention) or "never".
 
     Raises:
         ModelInputError: sizes that do not fit together.
@@ -105,6 +108,7 @@ class DocFormerV2Config(PreTrainedConfig):  # type: ignore[misc]
     loss_weight_line: float = 1.0
     loss_weight_grid: float = 1.0
     attention_path: str = "auto"
+    packing: str = "auto"
 
     is_encoder_decoder: bool = True
     use_cache: bool = True
@@ -132,6 +136,8 @@ class DocFormerV2Config(PreTrainedConfig):  # type: ignore[misc]
             raise ModelInputError(f"feed_forward_proj is {self.feed_forward_proj!r}: use 'relu' or 'gated-gelu'")
         if self.attention_path not in ATTENTION_PATHS:
             raise ModelInputError(f"attention_path is {self.attention_path!r}: use one of {', '.join(ATTENTION_PATHS)}")
+        if self.packing not in PACKING:
+            raise ModelInputError(f"packing is {self.packing!r}: use one of {', '.join(PACKING)}")
         if self.spatial_init not in ("fourier", "normal"):
             raise ModelInputError(f"spatial_init is {self.spatial_init!r}: use 'fourier' or 'normal'")
         if self.grid_rows * self.grid_columns > 256:

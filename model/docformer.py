@@ -176,6 +176,8 @@ class DocFormerV2ForConditionalGeneration(PreTrainedModel, GenerationMixin):  # 
                 use_cache = bool(self.config.use_cache) and labels is None and not self.training
             if use_cache and past_key_values is None:
                 past_key_values = EncoderDecoderCache(DynamicCache(), DynamicCache())
+            if labels is not None and skip_logits and decoder_attention_mask is None:
+                decoder_attention_mask = self._asked_for(labels)
             decoded_btd = self.decoder(
                 self.encoder.embeddings.tokens(decoder_input_ids),
                 encoded_bsd,
@@ -222,6 +224,12 @@ class DocFormerV2ForConditionalGeneration(PreTrainedModel, GenerationMixin):  # 
                 setattr(out, f"loss_{task}", mean)
                 loss = loss + getattr(self.config, f"loss_weight_{task}") * mean
         out.loss, out.counts = loss, counts
+
+    def _asked_for(self, labels: Tensor) -> Tensor | None:
+        """int64 [B, T], 0 for decoder positions after a sample's last target, where the decoder can leave them out."""
+        if not self.decoder.packs(labels.device):
+            return None
+        return (labels != IGNORED).long().flip(1).cummax(1).values.flip(1)
 
     def shift_right(self, labels: Tensor) -> Tensor:
         """Decoder inputs int64 [B, T] for targets int64 [B, T]: the start token, then all targets but the last."""

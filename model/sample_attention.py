@@ -2,16 +2,19 @@
 
 One sample's scores fit in a core's cache where a batch's do not, so summing the bias, masking and normalising cost no
 trip to memory; keys past a sample's last visible one are never multiplied at all, and the only thing kept for the
-backward pass is the weights. Queries, keys and values are read where the projections left them, without a copy. The
-position bias is cast once a forward and its gradient summed over samples and layers in one fp32 buffer.
+backward pass is the weights. Queries, keys and values are read where the projections left them, without a copy, from
+a padded batch or from a packed row. The position bias is cast once a forward and its gradient summed over samples and
+layers in one fp32 buffer.
 """
 
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from model.masking import MASKED
+from model.packing import Packed
 
 
 class SharedBias:
@@ -25,13 +28,15 @@ class SharedBias:
         self.summed: Tensor | None = None
         self.values: Tensor = _Share.apply(bias, dtype, self)
 
-    def add(self, sample: Tensor, keys: int) -> None:
-        """Add one sample's gradient [H, Q, keys] of the scores over the first `keys` keys."""
+    def add(self, sample: Tensor) -> None:
+        """Add one sample's gradient [H, queries, keys] of the scores of the first queries over the first keys."""
         if self.summed is None:
             self.summed = torch.zeros(self.values.shape, dtype=torch.float32)
+        _, queries, keys = sample.shape
         shared = sample if self.summed.shape[1] > 1 else sample.sum(0, keepdim=True, dtype=torch.float32)
-        # Not `+=`, which would write the whole back onto itself.
-        self.summed[0, :, :, :keys].add_(shared)
+        # Head by head: torch first makes an fp32 copy of what it adds, and one head's stays in the cache.
+        for head, gradient in enumerate(shared):
+            self.summed[0, head, :queries, :keys].add_(gradient)
 
 
 class _Share(torch.autograd.Function):
@@ -51,6 +56,31 @@ class _Share(torch.autograd.Function):
         return summed if grad is None or summed is not None else grad.to(ctx.dtype), None, None
 
 
+@dataclass(frozen=True)
+class Span:
+    """One sample's queries and keys: row of the batch, then start and length of each; `hidden` bool [keys] or None."""
+
+    row: int
+    query: int
+    queries: int
+    key: int
+    keys: int
+    hidden: Tensor | None
+
+    def of_queries(self, x: Tensor) -> Tensor:
+        """[B, H, Q, C] to this sample's [H, queries, C], a view."""
+        return x[self.row, :, self.query : self.query + self.queries]
+
+    def of_keys(self, x: Tensor) -> Tensor:
+        """[B, H, K, C] to this sample's [H, keys, C], a view."""
+        return x[self.row, :, self.key : self.key + self.keys]
+
+    @property
+    def pairs(self) -> int:
+        """Scores a head."""
+        return self.queries * self.keys
+
+
 class SampleAttention(torch.autograd.Function):
     """Weights and sums of `attention()`, sample by sample; shapes as there."""
 
@@ -62,59 +92,69 @@ class SampleAttention(torch.autograd.Function):
         value: Tensor,
         bias: Tensor | None,
         shared: SharedBias | None,
-        visible: Tensor | None,
+        visible: Tensor | Packed | None,
     ) -> Tensor:
         """[B, H, Q, C] of queries [B, H, Q, C], keys and values [B, H, K, C]; `bias` is that of `shared`."""
         batch, heads, queries, width = query.shape
-        lengths, gaps = _visible_lengths(visible, batch, key.shape[2])
+        spans = _spans(visible, batch, queries, key.shape[2])
         # Stored position by position, so that joining the heads afterwards is a view.
         out = query.new_empty(batch, queries, heads, width).transpose(1, 2)
+        if sum(span.queries for span in spans) < batch * queries:
+            out.zero_()
         weights = []
-        scratch = query.new_empty(heads * queries * max(lengths))
-        for b, length in enumerate(lengths):
-            scores = scratch[: heads * queries * length].view(heads, queries, length)
-            keys = key[b, :, :length].mT
+        scratch = query.new_empty(heads * max((span.pairs for span in spans), default=0))
+        for span in spans:
+            scores = scratch[: heads * span.pairs].view(heads, span.queries, span.keys)
+            queried, keyed = span.of_queries(query), span.of_keys(key).mT
             if bias is None:
-                torch.bmm(query[b], keys, out=scores)
+                torch.bmm(queried, keyed, out=scores)
             else:
-                torch.baddbmm(bias[0, :, :, :length].expand(heads, -1, -1), query[b], keys, out=scores)
-            if gaps[b] and visible is not None:
-                scores.masked_fill_(~visible[b, :length], MASKED)
+                shown = bias[0, :, : span.queries, : span.keys].expand(heads, -1, -1)
+                torch.baddbmm(shown, queried, keyed, out=scores)
+            if span.hidden is not None:
+                scores.masked_fill_(span.hidden, MASKED)
             weights.append(scores.softmax(-1))
-            out[b] = torch.bmm(weights[-1], value[b, :, :length])
+            span.of_queries(out).copy_(torch.bmm(weights[-1], span.of_keys(value)))
         ctx.save_for_backward(query, key, value, *weights)
-        ctx.lengths, ctx.shared = lengths, shared
+        ctx.spans, ctx.shared = spans, shared
         return out
 
     @staticmethod
     def backward(ctx: Any, grad_out: Tensor) -> tuple[Tensor | None, ...]:
         """Gradients of query, key and value; the bias's is added to `shared`."""
         query, key, value, *weights = ctx.saved_tensors
-        heads, queries = query.shape[1:3]
-        grad_query, grad_key, grad_value = (torch.empty_like(x) for x in (query, key, value))
+        batch, heads, queries, _ = query.shape
+        whole = sum(span.queries for span in ctx.spans) == batch * queries
+        grad_query = torch.empty_like(query) if whole else torch.zeros_like(query)
+        whole = sum(span.keys for span in ctx.spans) == batch * key.shape[2]
+        grad_key, grad_value = (torch.empty_like(x) if whole else torch.zeros_like(x) for x in (key, value))
         summed = ctx.shared if ctx.needs_input_grad[3] else None
-        scratch = query.new_empty(heads * queries * max(ctx.lengths))
-        for b, length in enumerate(ctx.lengths):
-            weight, grad = weights[b], grad_out[b]
+        scratch = query.new_empty(heads * max((span.pairs for span in ctx.spans), default=0))
+        for span, weight in zip(ctx.spans, weights, strict=True):
+            grad = span.of_queries(grad_out)
             # Transposing the narrow operand costs less than transposing the weights.
-            grad_value[b, :, :length] = torch.bmm(grad.mT, weight).mT
+            span.of_keys(grad_value).copy_(torch.bmm(grad.mT, weight).mT)
             grad_weight = scratch[: weight.numel()].view_as(weight)
-            torch.bmm(grad, value[b, :, :length].mT, out=grad_weight)
+            torch.bmm(grad, span.of_keys(value).mT, out=grad_weight)
             grad_scores = torch._softmax_backward_data(grad_weight, weight, -1, weight.dtype)
             if summed is not None:
-                summed.add(grad_scores, length)
-            grad_query[b] = torch.bmm(grad_scores, key[b, :, :length])
-            grad_key[b, :, :length] = torch.bmm(query[b].mT, grad_scores).mT
-            grad_key[b, :, length:], grad_value[b, :, length:] = 0, 0
+                summed.add(grad_scores)
+            span.of_queries(grad_query).copy_(torch.bmm(grad_scores, span.of_keys(key)))
+            span.of_keys(grad_key).copy_(torch.bmm(span.of_queries(query).mT, grad_scores).mT)
         return grad_query, grad_key, grad_value, None, None, None
 
 
-def _visible_lengths(visible: Tensor | None, batch: int, keys: int) -> tuple[list[int], list[bool]]:
-    """For each sample: how many keys to look at, and whether some of them are hidden."""
+def _spans(visible: Tensor | Packed | None, batch: int, queries: int, keys: int) -> list[Span]:
+    """Where each sample's queries and keys are, and which of its keys are hidden."""
+    if isinstance(visible, Packed):
+        return [Span(0, *span, None) for span in visible.spans()]
     if visible is None:
-        return [keys] * batch, [False] * batch
+        return [Span(row, 0, queries, 0, keys, None) for row in range(batch)]
     last = torch.where(visible, torch.arange(1, keys + 1), 0).amax(1)
     # A sample without any visible key looks at all of them, as the reference does.
-    lengths = torch.where(last > 0, last, keys)
+    lengths: list[int] = torch.where(last > 0, last, keys).tolist()
     counts: list[int] = visible.sum(1).tolist()
-    return lengths.tolist(), [count != length for count, length in zip(counts, lengths.tolist(), strict=True)]
+    return [
+        Span(row, 0, queries, 0, length, None if count == length else ~visible[row, :length])
+        for row, (length, count) in enumerate(zip(lengths, counts, strict=True))
+    ]

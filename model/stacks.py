@@ -11,6 +11,10 @@ from model.config import DocFormerV2Config
 from model.embeddings import PageEmbeddings
 from model.errors import ModelInputError
 from model.layers import DecoderLayer, EncoderLayer, RMSNorm
+from model.packing import Packed, Packing, packing_of
+
+# A packed row's length on CUDA is a multiple of this: kernels are made for each length that occurs.
+CUDA_PACK_TO = 512
 
 
 def _position_bias(config: DocFormerV2Config, bidirectional: bool) -> PositionBias:
@@ -29,7 +33,7 @@ class Encoder(nn.Module):
 
     def __init__(self, config: DocFormerV2Config) -> None:
         super().__init__()
-        self.attention_path = config.attention_path
+        self.attention_path, self.packing = config.attention_path, config.packing
         self.embeddings = PageEmbeddings(config)
         self.position_bias = _position_bias(config, bidirectional=True)
         self.layers = nn.ModuleList(EncoderLayer(config, layer) for layer in range(config.num_layers))
@@ -60,12 +64,19 @@ class Encoder(nn.Module):
                 raise ModelInputError(f"bbox is {list(bbox.shape)}: give [batch, tokens, 4] = {[*input_ids.shape, 4]}")
             parts.append(self.embeddings.text(input_ids, bbox, bbox_hidden))
         x_bsd = self.dropout(torch.cat(parts, dim=1) if len(parts) > 1 else parts[0])
-        path = choose_path(self.attention_path, x_bsd.device)
-        visible = visible_keys(attention_mask, x_bsd.shape[1])
-        bias = prepare_bias(self.position_bias(x_bsd.shape[1], x_bsd.shape[1]), x_bsd, visible, path)
+        positions = x_bsd.shape[1]
+        path = choose_path(self.attention_path, x_bsd.device, self.packing)
+        visible: Tensor | Packed | None = visible_keys(attention_mask, positions)
+        packing = None
+        if isinstance(visible, Tensor) and packs(self.packing, path):
+            packing = _source(x_bsd, visible)
+        if packing is not None:
+            x_bsd, visible = packing.pack(x_bsd), Packed(packing, packing)
+        bias = prepare_bias(self.position_bias(positions, positions), x_bsd, visible, path)
         for layer in self.layers:
             x_bsd = layer(x_bsd, bias, visible, path)
-        return BaseModelOutput(last_hidden_state=self.dropout(self.norm(x_bsd)))
+        x_bsd = self.dropout(self.norm(x_bsd))
+        return BaseModelOutput(last_hidden_state=x_bsd if packing is None else packing.unpack(x_bsd))
 
 
 class Decoder(nn.Module):
@@ -73,12 +84,16 @@ class Decoder(nn.Module):
 
     def __init__(self, config: DocFormerV2Config) -> None:
         super().__init__()
-        self.attention_path = config.attention_path
+        self.attention_path, self.packing = config.attention_path, config.packing
         self.position_bias = _position_bias(config, bidirectional=False)
         depth = config.num_decoder_layers or config.num_layers
         self.layers = nn.ModuleList(DecoderLayer(config, layer) for layer in range(depth))
         self.norm = RMSNorm(config.d_model, config.layer_norm_epsilon)
         self.dropout = nn.Dropout(config.dropout_rate)
+
+    def packs(self, device: torch.device) -> bool:
+        """Whether padding is left out on `device`."""
+        return packs(self.packing, choose_path(self.attention_path, device, self.packing))
 
     def forward(
         self,
@@ -88,17 +103,28 @@ class Decoder(nn.Module):
         encoded_visible: Tensor | None,
         cache: Any = None,
     ) -> Tensor:
-        """Decoder states [B, T, D]; with a cache these T positions come after those it holds."""
+        """Decoder states [B, T, D]; with a cache these T positions come after those it holds.
+
+        Where sequences are packed, positions that `decoder_attention_mask` leaves out at the end are not computed: 0.
+        """
         x_btd = self.dropout(embedded_btd)
         past = int(cache.get_seq_length()) if cache is not None else 0
         length = past + x_btd.shape[1]
-        path = choose_path(self.attention_path, x_btd.device)
-        visible = visible_keys(decoder_attention_mask, length)
-        bias = prepare_bias(self.position_bias(x_btd.shape[1], length), x_btd, visible, path)
+        path = choose_path(self.attention_path, x_btd.device, self.packing)
+        visible: Tensor | Packed | None = visible_keys(decoder_attention_mask, length)
+        source_visible: Tensor | Packed | None = encoded_visible
+        rows = None
+        if cache is None and packs(self.packing, path):
+            rows = _target_and_source(x_btd, decoder_attention_mask, encoded_bsd, encoded_visible)
+        if rows is not None:
+            target, source = rows
+            x_btd, encoded_bsd = target.pack(x_btd), source.pack(encoded_bsd)
+            visible, source_visible = Packed(target, target), Packed(target, source)
+        bias = prepare_bias(self.position_bias(length - past, length), x_btd, visible, path)
         for layer in self.layers:
-            x_btd = layer(x_btd, encoded_bsd, bias, visible, encoded_visible, path, past_key_values=cache)
+            x_btd = layer(x_btd, encoded_bsd, bias, visible, source_visible, path, past_key_values=cache)
         out: Tensor = self.dropout(self.norm(x_btd))
-        return out
+        return out if rows is None else rows[0].unpack(out)
 
 
 def visible_keys(mask: Tensor | None, keys: int) -> Tensor | None:
@@ -107,3 +133,32 @@ def visible_keys(mask: Tensor | None, keys: int) -> Tensor | None:
         return None
     visible = mask.bool()
     return nn.functional.pad(visible, (keys - visible.shape[1], 0), value=True)
+
+
+def packs(packing: str, path: str) -> bool:
+    """Whether stacks of setting `packing` leave padding out, on attention path `path`."""
+    # A compiled step has fixed lengths.
+    return not torch.compiler.is_compiling() and (packing == "always" or (packing == "auto" and path == "sample"))
+
+
+def _packing(states: Tensor, real: Tensor | None) -> Packing | None:
+    if real is None:
+        real = states.new_ones(states.shape[:2], dtype=torch.bool)
+    return packing_of(real, CUDA_PACK_TO if states.device.type == "cuda" else 1)
+
+
+def _source(encoded_bsd: Tensor, visible: Tensor) -> Packing | None:
+    """How the encoder's positions are packed, or None where that saves nothing or cannot be."""
+    packing = _packing(encoded_bsd, visible)
+    return None if packing is None or not packing.saves or 0 in packing.lengths else packing
+
+
+def _target_and_source(
+    x_btd: Tensor, target_mask: Tensor | None, encoded_bsd: Tensor, source_visible: Tensor | None
+) -> tuple[Packing, Packing] | None:
+    """How the decoder's positions and the encoder's are packed, or None where that saves nothing or cannot be."""
+    target = _packing(x_btd, None if target_mask is None else target_mask.bool())
+    source = _packing(encoded_bsd, source_visible)
+    if target is None or source is None or not (target.saves or source.saves) or 0 in source.lengths:
+        return None
+    return target, source
