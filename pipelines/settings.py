@@ -15,6 +15,7 @@ from pipelines.errors import UsageError
 from pipelines.labels.grid import MAX_CELLS
 from pipelines.ocr.doctr import weights_file
 from pipelines.pages.isolation import ReaderLimits
+from pipelines.pages.trust import VERSION as TRUST
 from pipelines.schema import SCHEMA_VERSION
 from pipelines.sources.adapters import adapter_of
 from pipelines.sources.limits import SourceLimits
@@ -147,6 +148,8 @@ class CorpusSettings(BaseModel):
         elif self.doctr_weights:  # what the files hold counts, not where they are
             files = (weights_file(self.doctr_weights, name) for name in (self.doctr_detection, self.doctr_recognition))
             chosen["doctr_weights"] = [file_sha256(file) if file.is_file() else "" for file in files]
+        if self.ocr in ("auto", "text-layer"):
+            chosen["trust"] = TRUST
         return {**chosen, "schema_version": SCHEMA_VERSION, "versions": versions()}
 
     def filter_settings(self) -> dict[str, object]:

@@ -52,10 +52,14 @@ TOUCHES = {
     "image_long_side": Touches.EVERY_PAGE,
     "jpeg_quality": Touches.EVERY_PAGE,
     "schema_version": Touches.EVERY_PAGE,
+    "trust": Touches.EVERY_PAGE,
     "versions.pymupdf": Touches.EVERY_PAGE,
     "versions.simplejpeg": Touches.EVERY_PAGE,
     "versions.py3langid": Touches.EVERY_PAGE,
 }
+
+
+OURS = ("schema-version", "trust")  # no settings: of the program
 
 
 def changed(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Touches]:
@@ -79,7 +83,7 @@ def table() -> str:
     lines = []
     for touches, text in words.items():
         names = [name.replace("_", "-") for name in TOUCHES if TOUCHES[name] == touches and "." not in name]
-        lines.append(f"  {', '.join(name for name in names if name != 'schema-version')}:\n    {text}")
+        lines.append(f"  {', '.join(name for name in names if name not in OURS)}:\n    {text}")
     return "\n".join(lines)
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from pipelines.ocr.agreement import agreement, is_sampled
 from pipelines.ocr.engine import OcrPage, Picture
 from pipelines.ocr.upright import turned
+from pipelines.pages.coverage import UNCOVERED
 from pipelines.pages.isolation import PageReader, twice
 from pipelines.pages.page import PageContent
 from pipelines.quarantine import DropError, Reason
@@ -88,6 +89,9 @@ class WordReader:
             if self._engine is None or not is_sampled(page_id, self._settings.agreement_share):
                 return layer
             return self._compared(layer, page)
+        if self._settings.ocr == "auto" and content.trust_detail == UNCOVERED:
+            layer, read = _text_layer(content), self._by_ocr(self._engine, content, page)
+            return read if sum(map(len, read.words)) > sum(map(len, layer.words)) else layer
         return self._by_ocr(self._engine, content, page)
 
     def _compared(self, layer: Reading, page: int) -> Reading:

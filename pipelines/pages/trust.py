@@ -8,6 +8,10 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from pipelines.pages.coverage import UNCOVERED, shows_more
+
+# Of these checks and their thresholds: another number makes rows of another fingerprint.
+VERSION = 2
 MAX_BAD_GLYPHS = 0.05
 MAX_OFF_INK = 0.35
 INK_CONTRAST = 30.0
@@ -54,6 +58,8 @@ def trust_text_layer(
     off = _share_off_ink(boxes, picture, width, height)
     if off > MAX_OFF_INK:
         return False, f"{off:.0%} of the words stand where the page shows nothing"
+    if shows_more(words, (boxes / [width, height, width, height]).astype(np.float32), picture):
+        return False, UNCOVERED
     return True, ""
 
 

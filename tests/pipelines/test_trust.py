@@ -7,8 +7,14 @@ import numpy as np
 import pymupdf
 import pytest
 
+from pipelines.ocr.engine import OcrPage
+from pipelines.pages.coverage import UNCOVERED
+from pipelines.pages.isolation import PageReader
 from pipelines.pages.reader import Document
+from pipelines.pages.readings import WordReader
 from pipelines.pages.trust import trust_text_layer
+from pipelines.quarantine import DropError, Reason
+from pipelines.settings import CorpusSettings
 from tests.pipelines.hostile import plain
 
 PROSE = (
@@ -93,3 +99,63 @@ def test_a_broken_font_map_in_a_real_pdf_is_seen() -> None:
     header, _ = Document(broken, "pdf", [], limits).read(0, 600, 80)
     assert not header["trusted"]
     assert "no meaning" in header["detail"]
+
+
+def scan(stamp: str, body: str = "", dots: int = 0) -> bytes:
+    """A page that is a picture of `body` or of dots, with a text layer of `stamp` alone, which it shows too."""
+    with pymupdf.open() as drawn, pymupdf.open() as pdf:
+        page = drawn.new_page(width=400, height=500)
+        page.insert_textbox((30, 60, 370, 480), body, fontsize=11)
+        pick = random.Random(4)
+        for _ in range(dots):
+            page.draw_circle((pick.uniform(30, 370), pick.uniform(60, 480)), pick.uniform(1, 5), fill=(0, 0, 0))
+        scanned = pdf.new_page(width=400, height=500)
+        scanned.insert_image(scanned.rect, pixmap=page.get_pixmap(dpi=150))
+        scanned.insert_text((30, 30), stamp, fontsize=10)
+        return bytes(pdf.tobytes())
+
+
+@pytest.mark.parametrize(
+    ("document", "trusted"),
+    [
+        (scan("Received 12 March 1998", PROSE), False),
+        (scan(PROSE[:60], PROSE), False),
+        (scan("Figure 7 of the report", dots=400), True),
+        (scan("Received 12 March 1998", "Two words"), True),
+    ],
+)
+def test_a_stamp_does_not_stand_for_the_scan_under_it(document: bytes, trusted: bool) -> None:
+    limits = {"max_pages": 10, "max_side": 10_000}
+    header, _ = Document(document, "pdf", [], limits).read(0, 768, 80)
+    assert header["trusted"] == trusted, header["detail"]
+    assert trusted or header["detail"] == UNCOVERED
+
+
+class FixedEngine:
+    """An engine that reads these words, or fails."""
+
+    name, version = "fixed", "fixed 1"
+
+    def __init__(self, words: list[str] | None) -> None:
+        self.words = words
+
+    def load(self) -> None: ...
+    def close(self) -> None: ...
+
+    def read(self, picture: object) -> OcrPage:
+        if self.words is None:
+            raise DropError(Reason.OCR_FAILED)
+        return OcrPage.of(self.words, [[0.1, 0.1, 0.2, 0.2]] * len(self.words), [0.9] * len(self.words))
+
+
+def test_ocr_takes_the_place_of_a_stamp_where_it_reads_more() -> None:
+    settings = CorpusSettings(ocr="auto")
+    with PageReader(settings.limits, 768, 80) as reader:
+        reader.open(scan("Received 12 March 1998", PROSE), "pdf")
+        content = reader.read(0)
+        for words, source in ((PROSE.split(), "fixed"), (["Two"], "text-layer")):
+            reading = WordReader(settings, reader, FixedEngine(words)).read(content, 0, "0" * 64)
+            assert reading.text_source == source
+        for engine in (FixedEngine(None), None):  # the stamp alone would be a guess
+            with pytest.raises(DropError):
+                WordReader(settings, reader, engine).read(content, 0, "0" * 64)

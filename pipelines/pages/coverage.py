@@ -1,0 +1,67 @@
+"""Does a text layer hold what the page shows? A scan with a stamp or a header in its text layer does not."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+UNCOVERED = "the page shows text that its text layer does not hold"
+FEW_WORDS = 80  # a text layer of more is no stamp
+CONTRAST = 60
+MIN_HEIGHT, MAX_HEIGHT = 3, 24  # pixels of a letter, or of letters that touch
+MAX_WIDTH = 8.0  # of such a piece by its height
+MIN_PIECES = 60
+TIMES = 2.0
+LEAST_INK = 6  # pixels of a piece
+MOST = 1500  # pieces that are compared with each other
+
+
+def shows_more(words: list[str], boxes: NDArray[np.float32], picture: NDArray[np.uint8]) -> bool:
+    """Whether the picture shows far more letters in lines than `words` have.
+
+    Only pages of few words are looked at, so that a page of text costs nothing. Drawings, photographs and points of a
+    plot are no lines of pieces of about one height.
+
+    Args:
+        words: the text layer's.
+        boxes: float32 [N, 4] of them, as shares of the page.
+        picture: uint8 [H, W, 3] RGB, the drawn page.
+    """
+    if len(words) > FEW_WORDS:
+        return False
+    least = max(MIN_PIECES, TIMES * sum(map(len, words)))
+    ink = _ink(picture, boxes)
+    return int(ink.sum()) > LEAST_INK * least and letters_in_lines(ink) > least
+
+
+def _ink(picture: NDArray[np.uint8], boxes: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """1 where the picture differs from its background outside of the boxes, else 0: uint8 [H, W]."""
+    green = np.ascontiguousarray(picture[:, :, 1])
+    background = int(np.median(green[::8, ::8]))
+    low, high = max(0, background - CONTRAST), min(255, background + CONTRAST)
+    ink = ((green < low) | (green > high)).view(np.uint8)
+    height, width = ink.shape
+    first = np.floor(boxes[:, :2] * (width, height)).astype(int) - 1
+    end = np.ceil(boxes[:, 2:] * (width, height)).astype(int) + 1
+    for (x0, y0), (x1, y1) in zip(np.maximum(first, 0).tolist(), end.tolist(), strict=True):
+        ink[y0:y1, x0:x1] = 0
+    return ink
+
+
+def letters_in_lines(ink: NDArray[np.uint8]) -> int:
+    """How many pieces of ink (uint8 [H, W], 0 or 1) are of a letter's size and have two such pieces beside them."""
+    import cv2
+
+    pieces = cv2.connectedComponentsWithStats(ink, connectivity=8)[2][1:]
+    x, y, width, height = pieces[:, :4].T
+    alike = (height >= MIN_HEIGHT) & (height <= MAX_HEIGHT) & (width <= MAX_WIDTH * height)
+    x, y, width, height = (column[alike] for column in (x, y, width, height))
+    total = len(x)
+    if total <= 2:
+        return 0
+    step = -(-total // MOST)
+    middle, end, bottom = x + width / 2, x + width, y + height
+    chosen = np.arange(0, total, step)
+    gap = np.maximum(x[None, :] - end[chosen, None], x[chosen, None] - end[None, :])
+    level = np.abs(bottom[None, :] - bottom[chosen, None]) <= 2
+    near = (gap <= 2 * height[chosen, None]) & (middle[None, :] != middle[chosen, None])
+    size = (height[None, :] <= 2 * height[chosen, None]) & (height[chosen, None] <= 2 * height[None, :])
+    return int(((level & near & size).sum(1) >= 2).sum()) * step
