@@ -7,27 +7,13 @@ V vocabulary, P pairs.
 
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers.modeling_layers import GradientCheckpointingLayer
 
 from model.attention import Bias, attention
 from model.config import DocFormerV2Config
-
-
-class RMSNorm(nn.Module):
-    """T5's layer norm: no mean, no bias, the mean square in fp32 whatever the input's type."""
-
-    def __init__(self, width: int, epsilon: float) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.ones(width))
-        self.epsilon = epsilon
-
-    def forward(self, x: Tensor) -> Tensor:
-        """[..., D] to [..., D] in the type of the weight."""
-        scale = torch.rsqrt(x.float().square().mean(-1, keepdim=True) + self.epsilon)
-        return self.weight * (x * scale).to(self.weight.dtype)
+from model.norm import RMSNorm
 
 
 class SelfAttention(nn.Module):
@@ -103,7 +89,7 @@ class FeedForward(nn.Module):
             gate, linear = inner.chunk(2, dim=-1)
             inner = F.gelu(gate, approximate="tanh") * linear
         else:
-            inner = F.relu(inner)
+            inner = F.relu(inner, inplace=True)
         out: Tensor = self.out(self.dropout(inner))
         return out
 

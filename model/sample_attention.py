@@ -1,10 +1,10 @@
 """Attention one sample at a time: the fast path on CPUs.
 
 One sample's scores fit in a core's cache where a batch's do not, so summing the bias, masking and normalising cost no
-trip to memory; keys past a sample's last visible one are never multiplied at all, and the only thing kept for the
-backward pass is the weights. Queries, keys and values are read where the projections left them, without a copy, from
-a padded batch or from a packed row. The position bias is cast once a forward and its gradient summed over samples and
-layers in one fp32 buffer.
+trip to memory; keys past a sample's last visible one are never multiplied at all. Samples are read from a padded batch
+or from a packed row. Kept for the backward pass are the weights and each sample's queries, keys and values, laid out
+head by head as the products want them: read where the projections left them, each product would copy them again. The
+position bias is cast once a forward and its gradient summed over samples and layers in one fp32 buffer.
 """
 
 from dataclasses import dataclass
@@ -101,47 +101,53 @@ class SampleAttention(torch.autograd.Function):
         out = query.new_empty(batch, queries, heads, width).transpose(1, 2)
         if sum(span.queries for span in spans) < batch * queries:
             out.zero_()
-        weights = []
+        saved: list[Tensor] = []
         scratch = query.new_empty(heads * max((span.pairs for span in spans), default=0))
         for span in spans:
             scores = scratch[: heads * span.pairs].view(heads, span.queries, span.keys)
-            queried, keyed = span.of_queries(query), span.of_keys(key).mT
+            q = span.of_queries(query).contiguous()
+            k, v = span.of_keys(key).contiguous(), span.of_keys(value).contiguous()
             if bias is None:
-                torch.bmm(queried, keyed, out=scores)
+                torch.bmm(q, k.mT, out=scores)
             else:
                 shown = bias[0, :, : span.queries, : span.keys].expand(heads, -1, -1)
-                torch.baddbmm(shown, queried, keyed, out=scores)
+                torch.baddbmm(shown, q, k.mT, out=scores)
             if span.hidden is not None:
                 scores.masked_fill_(span.hidden, MASKED)
-            weights.append(scores.softmax(-1))
-            span.of_queries(out).copy_(torch.bmm(weights[-1], span.of_keys(value)))
-        ctx.save_for_backward(query, key, value, *weights)
-        ctx.spans, ctx.shared = spans, shared
+            weight = scores.softmax(-1)
+            span.of_queries(out).copy_(torch.bmm(weight, v))
+            saved += (q, k, v, weight)
+        ctx.save_for_backward(*saved)
+        ctx.spans, ctx.shared, ctx.shapes = spans, shared, (query.shape, key.shape)
         return out
 
     @staticmethod
     def backward(ctx: Any, grad_out: Tensor) -> tuple[Tensor | None, ...]:
         """Gradients of query, key and value; the bias's is added to `shared`."""
-        query, key, value, *weights = ctx.saved_tensors
-        batch, heads, queries, _ = query.shape
-        whole = sum(span.queries for span in ctx.spans) == batch * queries
-        grad_query = torch.empty_like(query) if whole else torch.zeros_like(query)
-        whole = sum(span.keys for span in ctx.spans) == batch * key.shape[2]
-        grad_key, grad_value = (torch.empty_like(x) if whole else torch.zeros_like(x) for x in (key, value))
+        grad_query = _for_spans(grad_out, ctx.shapes[0], sum(span.queries for span in ctx.spans))
+        grad_key, grad_value = (
+            _for_spans(grad_out, ctx.shapes[1], sum(span.keys for span in ctx.spans)) for _ in range(2)
+        )
         summed = ctx.shared if ctx.needs_input_grad[3] else None
-        scratch = query.new_empty(heads * max((span.pairs for span in ctx.spans), default=0))
-        for span, weight in zip(ctx.spans, weights, strict=True):
-            grad = span.of_queries(grad_out)
-            # Transposing the narrow operand costs less than transposing the weights.
-            span.of_keys(grad_value).copy_(torch.bmm(grad.mT, weight).mT)
+        scratch = grad_out.new_empty(grad_out.shape[1] * max((span.pairs for span in ctx.spans), default=0))
+        saved = iter(ctx.saved_tensors)
+        for span, q, k, v, weight in zip(ctx.spans, saved, saved, saved, saved, strict=False):
+            grad = span.of_queries(grad_out).contiguous()
+            torch.bmm(weight.mT, grad, out=span.of_keys(grad_value))
             grad_weight = scratch[: weight.numel()].view_as(weight)
-            torch.bmm(grad, span.of_keys(value).mT, out=grad_weight)
+            torch.bmm(grad, v.mT, out=grad_weight)
             grad_scores = torch._softmax_backward_data(grad_weight, weight, -1, weight.dtype)
             if summed is not None:
                 summed.add(grad_scores)
-            span.of_queries(grad_query).copy_(torch.bmm(grad_scores, span.of_keys(key)))
-            span.of_keys(grad_key).copy_(torch.bmm(span.of_queries(query).mT, grad_scores).mT)
+            torch.bmm(grad_scores, k, out=span.of_queries(grad_query))
+            torch.bmm(grad_scores.mT, q, out=span.of_keys(grad_key))
         return grad_query, grad_key, grad_value, None, None, None
+
+
+def _for_spans(like: Tensor, shape: torch.Size, covered: int) -> Tensor:
+    """A tensor of `shape` [B, H, positions, C] to be written sample by sample; 0 where samples do not cover it."""
+    whole = covered == shape[0] * shape[2]
+    return like.new_empty(shape) if whole else like.new_zeros(shape)
 
 
 def _spans(visible: Tensor | Packed | None, batch: int, queries: int, keys: int) -> list[Span]:

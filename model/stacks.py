@@ -10,7 +10,8 @@ from model.attention import PositionBias, choose_path, prepare_bias
 from model.config import DocFormerV2Config
 from model.embeddings import PageEmbeddings
 from model.errors import ModelInputError
-from model.layers import DecoderLayer, EncoderLayer, RMSNorm
+from model.layers import DecoderLayer, EncoderLayer
+from model.norm import RMSNorm
 from model.packing import Packed, Packing, packing_of
 
 # A packed row's length on CUDA is a multiple of this: kernels are made for each length that occurs.
