@@ -115,7 +115,7 @@ class Checkpoint:
         self._open: dict[str, Any] = {}
         self._copies: tempfile.TemporaryDirectory[str] | None = None
         if not isinstance(self.folder, LocalFolder):
-            self._copies = tempfile.TemporaryDirectory(prefix="checkpoint-")
+            self._copies = tempfile.TemporaryDirectory(prefix="checkpoint-", ignore_cleanup_errors=True)
 
     def verify(self, part: int = 0, parts: int = 1) -> None:
         """Check the sha256 of every file, or of share `part` of `parts` where several ranks divide the work.

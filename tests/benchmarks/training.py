@@ -196,6 +196,7 @@ def measure(args: argparse.Namespace, zero: int, folder: Path) -> dict[str, Any]
     lines = [json.loads(line) for line in run.metrics.read_text().splitlines()]
     alone = [line for line in lines if line["split"] == "train"][-ALONE_STEPS:]
     found["data_wait"] = sum(line["data_wait"] for line in alone) / sum(line["step_seconds"] for line in alone)
+    found["mfu"] = statistics.median(line["mfu"] or 0.0 for line in alone)  # where the device's peak is known
     checkpoints = run.noted("checkpoint")
     found["checkpoint_gb"] = checkpoints[0]["bytes"] / GB
     found["stalled_s_per_gb"] = [event["stalled"] / (event["bytes"] / GB) for event in checkpoints]
@@ -235,12 +236,13 @@ def main() -> None:
             rows.append(measure(args, zero, folder))
             if args.json:
                 print(json.dumps(rows[-1]), flush=True)
-    print("zero   loop s/s   bare s/s   ratio (CPU time)   data wait   checkpoint stall   first batch")
+    print("zero   loop s/s   bare s/s   ratio (CPU time)      MFU   data wait   checkpoint stall   first batch")
     for row in rows:
         stalls = " ".join(f"{stall:.3f}" for stall in row["stalled_s_per_gb"])
         print(
             f"{row['zero']:4d} {row['loop_samples_per_second']:10.2f} {row['bare_samples_per_second']:10.2f} "
-            f"{row['ratio']:7.3f} ({row['cpu_ratio']:.3f})  {100 * row['data_wait']:10.2f} % {stalls:>14s} s/GB "
+            f"{row['ratio']:7.3f} ({row['cpu_ratio']:.3f}) {100 * row['mfu']:8.1f} % "
+            f"{100 * row['data_wait']:10.2f} % {stalls:>14s} s/GB "
             f"{row['first_batch']:8.1f} s (feed {row['first_batch_from_feed']:.2f} s)"
         )
 
