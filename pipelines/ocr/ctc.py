@@ -1,7 +1,7 @@
 """Letters with their places from what a CTC network gives for a line of text, and the line's words."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,6 +64,26 @@ def split_at_spaces(letters: Sequence[Letter]) -> list[list[Letter]]:
         else:
             words[-1].append(letter)
     return [word for word in words if word]
+
+
+def in_its_company(word: Sequence[Letter]) -> list[Letter]:
+    """The word with O among digits as 0, and 0 among letters as O, which a network that sees shapes cannot tell apart.
+
+    A word of both, or of neither, is left as it is: it may be a code.
+    """
+    text = "".join(letter.text for letter in word)
+    digits = sum(letter in "123456789" for letter in text)
+    letters = [letter for letter in text if letter.isalpha() and letter not in "oO"]
+    if digits and not letters:
+        instead = {"O": "0", "o": "0"}
+    elif letters and not digits:
+        capitals = 2 * sum(letter.isupper() for letter in letters) > len(letters)
+        instead = {"0": "O" if capitals else "o"}
+        if text.startswith("0"):  # as high as a capital
+            word = [replace(word[0], text="O"), *word[1:]]
+    else:
+        return list(word)
+    return [replace(letter, text=instead.get(letter.text, letter.text)) for letter in word]
 
 
 def _european(place: int, text: str) -> bool:
