@@ -6,8 +6,8 @@ from pipelines.ocr.engine import OcrEngine, OcrPage, Picture
 from pipelines.ocr.rapid import Rapid
 from pipelines.ocr.tesseract import Tesseract
 
-# Print drawn by a computer is above both, at 0.96 and 1. FUNSD's training scans are below one or both, and on 23 of 25 of
-# them RapidOCR finds more of the words.
+# Print drawn by a computer is above both, at 0.96 and 1. FUNSD's training scans are below one or both, and on 23 of 25
+# of them RapidOCR finds more of the words.
 MIN_CONFIDENCE = 0.93
 MIN_SURE_WORDS = 0.95
 SURE = 0.7
