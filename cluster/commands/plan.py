@@ -2,7 +2,6 @@
 
 import argparse
 import json
-from pathlib import Path
 from typing import Any
 
 from cluster.commands.command import add_command, add_config, add_json
@@ -69,8 +68,9 @@ def _pages(corpora: tuple[str, ...]) -> int:
     """Pages of the corpora that are there, else as many as the paper pretrains on."""
     from cluster.planning.plan import PAPER_PAGES
     from cluster.samples.mixture import WeightedCorpus
-    from pipelines.corpus.reader import MANIFEST, Corpus
+    from pipelines.corpus.reader import MANIFEST, read_manifest
+    from pipelines.folders.address import folder_of
 
-    folders = [Path(WeightedCorpus.parse(text).path) for text in corpora]
-    there = [folder for folder in folders if (folder / MANIFEST).is_file()]
-    return sum(int(Corpus.open(folder).manifest["totals"]["pages"]) for folder in there) if there else PAPER_PAGES
+    folders = [folder_of(WeightedCorpus.parse(text).path) for text in corpora]
+    there = [folder for folder in folders if folder.exists(MANIFEST)]
+    return sum(int(read_manifest(folder)["totals"]["pages"]) for folder in there) if there else PAPER_PAGES
