@@ -15,6 +15,7 @@ through the models, so that a busy moment of the machine strikes all of them; th
 
 import argparse
 import contextlib
+import gc
 import json
 import os
 import platform
@@ -32,10 +33,10 @@ os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 # A script's own folder comes first on the path, and this file would hide the package of its name.
 sys.path[0] = str(Path(__file__).resolve().parents[2])
 
-from model.attention import attention  # noqa: E402
 from model.config import ATTENTION_PATHS, DocFormerV2Config  # noqa: E402
 from model.docformer import DocFormerV2ForConditionalGeneration  # noqa: E402
 from model.flops import RULE, mfu, step_flops  # noqa: E402
+from tests.benchmarks.attention_paths import attention_table  # noqa: E402
 
 # Presets with the batch that fills a large GPU well.
 ALL = {"small": 128, "base": 64, "large": 24}
@@ -153,6 +154,12 @@ class Runner:
             with torch.no_grad():
                 torch._foreach_copy_(self.weights, self.masters)
 
+    def release(self) -> None:
+        """Give the device's memory back; the seconds stay."""
+        del self.module, self.call, self.batch, self.weights, self.masters, self.optimizer
+        gc.collect()
+        torch.cuda.empty_cache()
+
     def timed_step(self) -> None:
         if self.device.type == "cuda":
             torch.cuda.synchronize()
@@ -164,22 +171,35 @@ class Runner:
         self.cpu_seconds.append(time.process_time() - cpu_start)
 
 
+def ready(name: str, args: argparse.Namespace, compiled: bool) -> "Runner | None":
+    """A runner after its warm-up, or None where the model cannot run this way here; that leaves the others."""
+    try:
+        runner = Runner(name, args, compiled)
+        for _ in range(args.warm_up):
+            runner.step()
+    except Exception as error:
+        print(f"{name}{' compiled' if compiled else ''}: {type(error).__name__}: {str(error).splitlines()[0]}")
+        return None
+    return runner
+
+
 def compare(args: argparse.Namespace) -> list[dict[str, Any]]:
+    forms = [(name, compiled) for compiled in ([False, True] if args.compile else [False]) for name in args.models]
     runners = []
-    for compiled in [False, True] if args.compile else [False]:
-        for name in args.models:
-            try:
-                runner = Runner(name, args, compiled)
-                for _ in range(args.warm_up):
-                    runner.step()
-            except Exception as error:  # a peer that cannot be compiled here still leaves the others
-                print(f"{name}{' compiled' if compiled else ''}: {type(error).__name__}: {str(error).splitlines()[0]}")
-                torch.cuda.empty_cache()
-                continue
-            runners.append(runner)
-    for _ in range(args.rounds):
-        for runner in runners:
-            runner.timed_step()
+    for name, compiled in forms:
+        runner = ready(name, args, compiled)
+        if runner is None:
+            torch.cuda.empty_cache()
+            continue
+        runners.append(runner)
+        if args.device == "cuda":  # nothing disturbs a GPU: one model after the other, so that one is in its memory
+            for _ in range(args.rounds):
+                runner.timed_step()
+            runner.release()
+    if args.device != "cuda":
+        for _ in range(args.rounds):
+            for runner in runners:
+                runner.timed_step()
     config = DocFormerV2Config.preset(args.preset)
     flops = step_flops(config, args.positions - config.visual_tokens, args.targets, pairs=64).total
     rows = []
@@ -233,39 +253,6 @@ def has_fast_bf16(device: str) -> bool:
     return flags.exists() and any(name in flags.read_text() for name in ("avx512_bf16", "amx_bf16"))
 
 
-def attention_table(args: argparse.Namespace) -> list[dict[str, Any]]:
-    """Forward and backward of one layer's attention with a learned bias, milliseconds, by path and length."""
-    config, device, dtype = DocFormerV2Config.preset(args.preset), torch.device(args.device), DTYPES[args.dtype]
-    elsewhere = {"auto", "flex"} if device.type == "cpu" else {"auto", "sample"}
-    paths = [path for path in ATTENTION_PATHS if path not in elsewhere]
-    rows = []
-    print(f"{'length':>7s} {'padding':>8s} " + " ".join(f"{path:>12s}" for path in paths) + "   (ms, best)")
-    for length in args.lengths:
-        for padding in (0.0, 0.25):
-            shape = (args.batch, config.num_heads, length, config.d_kv)
-            inputs = [torch.randn(shape, device=device, dtype=dtype, requires_grad=True) for _ in range(3)]
-            bias = torch.randn(1, config.num_heads, length, length, device=device, requires_grad=True)
-            visible = None
-            if padding:
-                ends = torch.linspace(length * (1 - 2 * padding), length, args.batch, device=device)
-                visible = torch.arange(length, device=device)[None] < ends[:, None]
-            row: dict[str, Any] = {"length": length, "padding": padding}
-            for path in paths:
-                seconds = []
-                for _ in range(args.warm_up + args.rounds):
-                    if device.type == "cuda":
-                        torch.cuda.synchronize()
-                    start = time.perf_counter()
-                    attention(*inputs, bias, visible, path).sum().backward()
-                    if device.type == "cuda":
-                        torch.cuda.synchronize()
-                    seconds.append(time.perf_counter() - start)
-                row[path] = 1000 * min(seconds[args.warm_up :])
-            rows.append(row)
-            print(f"{length:7d} {padding:8.0%} " + " ".join(f"{row[path]:12.2f}" for path in paths))
-    return rows
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--preset", default="small", choices=["tiny", "small", "base", "large"])
@@ -281,8 +268,8 @@ def main() -> None:
     parser.add_argument("--matmul", default="highest", choices=["highest", "high", "medium"])
     parser.add_argument("--models", nargs="+", default=list(MODELS), choices=list(MODELS))
     parser.add_argument("--compile", action="store_true", help="measure compiled models too")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--warm-up", type=int, default=1)
+    parser.add_argument("--rounds", type=int, help="timed steps of each model (5; on CUDA 20)")
+    parser.add_argument("--warm-up", type=int, help="steps before them (1; on CUDA 3)")
     parser.add_argument("--attention", action="store_true", help="the table of attention paths instead")
     parser.add_argument("--all", action="store_true", help="three presets compiled, then the table; CUDA's default")
     parser.add_argument("--lengths", type=int, nargs="+", default=[288, 640, 1152], help="for --attention")
@@ -290,6 +277,8 @@ def main() -> None:
     args = parser.parse_args()
     args.dtype = args.dtype or ("bf16" if has_fast_bf16(args.device) else "fp32")
     args.all = args.all or (args.device == "cuda" and len(sys.argv) == 1)
+    args.rounds = args.rounds or (20 if args.device == "cuda" else 5)
+    args.warm_up = args.warm_up or (3 if args.device == "cuda" else 1)
     if args.threads:
         torch.set_num_threads(args.threads)
     torch.set_float32_matmul_precision(args.matmul)
@@ -310,7 +299,8 @@ def main() -> None:
             rows += measured
         args.preset, args.batch = "base", 32
     if args.attention or args.all:
-        rows += attention_table(args)
+        device, dtype = torch.device(args.device), DTYPES[args.dtype]
+        rows += attention_table(args.preset, args.batch, args.lengths, device, dtype, args.warm_up, args.rounds)
     else:
         rows = compare(args)
         print_comparison(rows)
