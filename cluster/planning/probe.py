@@ -31,9 +31,9 @@ class Probe:
     """What was seen.
 
     Attributes:
-        model_s: median seconds of one micro-batch of the model without an engine around it, gradients held.
+        model_s: least seconds of one micro-batch of the model without an engine around it, gradients held.
         forward_backward_s: of one in the engine.
-        update_s: median seconds of one update.
+        update_s: of one update.
         peak_bytes: memory of the device at most; on a CPU the resident memory of the process.
     """
 
@@ -78,7 +78,7 @@ def _run(request: ProbeRequest) -> Probe:
     denominators = torch.full((3,), 1000.0, device="cuda" if cuda else "cpu")
 
     def timed(work: Callable[[], Any], rounds: int) -> float:
-        """Median seconds of `work` after a first time that does not count."""
+        """Least seconds of `work` after a first time that does not count: what disturbs a machine only adds."""
         taken = []
         for _ in range(rounds + 1):
             started = time.perf_counter()
@@ -86,7 +86,7 @@ def _run(request: ProbeRequest) -> Probe:
             if cuda:
                 torch.cuda.synchronize()
             taken.append(time.perf_counter() - started)
-        return statistics.median(taken[1:])
+        return min(taken[1:])
 
     model_s = timed(lambda: model(**batch, denominators=denominators).loss.backward(), request.rounds)
     model.zero_grad()
@@ -118,7 +118,7 @@ def _run(request: ProbeRequest) -> Probe:
         updates.append(time.perf_counter() - started)
 
     whole_s = timed(step, request.rounds)
-    update_s = statistics.median(updates[1:])
+    update_s = min(updates[1:])
     return Probe(model_s, whole_s - update_s, update_s, peak_bytes(engine.device))
 
 

@@ -172,6 +172,8 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         kwargs = kwargs or {}
         if function is aten._local_scalar_dense.default:
             return 0
+        if function is aten.equal.default:
+            return True
         if function in INDEXING:
             args = (args[0], _places(args[1]), *args[2:])
         out = function(*args, **kwargs)

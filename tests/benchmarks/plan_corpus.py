@@ -12,9 +12,12 @@ import tempfile
 import time
 from pathlib import Path
 
-from cluster.planning.corpus_sample import LOOKED_AT, forecast
-from pipelines.corpus.stats import stats
-from pipelines.settings import CorpusSettings
+# A script's own folder comes first on the path, and a file beside this one would hide the package of its name.
+sys.path[0] = str(Path(__file__).resolve().parents[2])
+
+from cluster.planning.corpus_sample import LOOKED_AT, forecast  # noqa: E402
+from pipelines.corpus.stats import stats  # noqa: E402
+from pipelines.settings import CorpusSettings  # noqa: E402
 
 
 def main() -> None:
