@@ -95,6 +95,8 @@ def test_every_recipe_is_valid(recipe: Path) -> None:
     settings = load_settings(PretrainSettings, "pretrain", recipe, flags)
     load_settings(CorpusSettings, "corpus", recipe, {})
     assert recipe.stem.startswith("demo") or settings.preset == recipe.stem
+    head = recipe.read_text(encoding="utf-8").split("\ncorpus:")[0]
+    assert all(f"# {what}:" in head for what in ("Result", "Cost", "Command"))
 
 
 @pytest.mark.parametrize("flags", [("--steps", "3", "--steps", "4"), ("--shuffle", "--no-shuffle")])
