@@ -79,7 +79,8 @@ class VisualStem(nn.Module):
         # (pixel / 255 - mean) / std as one product and one sum, in place: the picture is the largest thing here.
         scale = 1 / (255 * torch.tensor(self.std, device=pixel_values.device)).view(3, 1, 1)
         shift = torch.tensor(self.mean, device=pixel_values.device).view(3, 1, 1) * 255 * scale
-        x = pixel_values.to(dtype, memory_format=torch.channels_last).mul_(scale.to(dtype)).sub_(shift.to(dtype))
+        x = pixel_values.to(dtype).mul_(scale.to(dtype)).sub_(shift.to(dtype))
+        x = x.contiguous(memory_format=torch.channels_last)
         for halving in self.halvings:
             x = F.gelu(halving(x), approximate="tanh")
         tokens: Tensor = self.project(self.patch(x).flatten(2).transpose(1, 2))
