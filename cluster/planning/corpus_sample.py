@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 import ray
@@ -194,9 +195,19 @@ def _jobs(pages: Sequence[tuple[Record, int]], count: int, stretch: int, name: s
 
 
 def _timed(settings: str, folder: str, item: str) -> dict[str, Any]:
-    started = time.monotonic()
+    started, cpu_s = time.monotonic(), _cpu_seconds()
     result = read_job(settings, folder, 0, item)
-    return {**result, "name": json.loads(item)["name"], "seconds": time.monotonic() - started}
+    return {
+        **{**result, "name": json.loads(item)["name"]},
+        **{"seconds": time.monotonic() - started, "cpu_s": max(0.0, _cpu_seconds() - cpu_s)},
+    }
+
+
+def _cpu_seconds() -> float:
+    """Processor time of this worker and of the children that read for it."""
+    own = psutil.Process()
+    times = [process.cpu_times() for process in (own, *own.children(recursive=True))]
+    return float(sum(one.user + one.system for one in times))
 
 
 def _cost(
@@ -204,7 +215,7 @@ def _cost(
 ) -> PageCost:
     read = sum(done[job["name"]]["pages"] for job in jobs)
     if not read:
-        return PageCost(pages, 0, 0.0, 1.0, 0.0)
+        return PageCost(pages, 0, 0.0, 0.0, 1.0, 0.0)
     parts = [Part(folder_of(folder), job["name"]) for job in jobs]
     taken = pa.concat_tables([part.pages() for part in parts])
     facts = pa.concat_tables([part.facts().replace_schema_metadata(None) for part in parts])
@@ -213,6 +224,7 @@ def _cost(
         pages=pages,
         read=read,
         seconds=sum(done[job["name"]]["seconds"] for job in jobs) / read,
+        cpu_s=sum(done[job["name"]]["cpu_s"] for job in jobs) / read,
         taken=len(taken) / read,
         page_bytes=on_disk / max(1, len(taken)),
     )

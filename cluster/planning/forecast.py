@@ -23,6 +23,7 @@ class PageCost:
         pages: of this kind in the sources.
         read: pages of the sample.
         seconds: of a worker for a page, others at work beside it.
+        cpu_s: of processors for a page, which other programs on the machine disturb less.
         taken: share of the pages that are taken.
         page_bytes: on disk, of a page that is taken, its facts included.
     """
@@ -30,6 +31,7 @@ class PageCost:
     pages: float
     read: int
     seconds: float
+    cpu_s: float
     taken: float
     page_bytes: float
 

@@ -20,7 +20,7 @@ KINDS = {"a" * 64: "text", "b" * 64: "text", "c" * 64: "ocr"}
 
 
 def cost(pages: float, seconds: float) -> PageCost:
-    return PageCost(pages, 4, seconds, 1.0, 1000.0)
+    return PageCost(pages, 4, seconds, seconds, 1.0, 1000.0)
 
 
 def test_even_samples() -> None:
