@@ -8,7 +8,8 @@
 
 A step is forward, backward, AdamW and clearing the gradients. "bf16" is bf16 weights with fp32 copies that AdamW
 updates, as in a training run under DeepSpeed; "autocast" is bf16 products over fp32 weights, as transformers' Trainer
-trains with bf16=True. All three are alike unless `--peers autocast` lets the peers train as their own library does.
+trains with bf16=True. All three are alike unless `--peers autocast` lets the peers train as their own library does;
+`--peers bf16 autocast` measures both.
 Every model gets as many encoder positions (text and picture together) and decoder positions. The rounds go in turn
 through the models, so that a busy moment of the machine strikes all of them; the best and the median are printed.
 """
@@ -22,7 +23,6 @@ import platform
 import statistics
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -34,95 +34,22 @@ os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 sys.path[0] = str(Path(__file__).resolve().parents[2])
 
 from model.config import ATTENTION_PATHS, DocFormerV2Config  # noqa: E402
-from model.docformer import DocFormerV2ForConditionalGeneration  # noqa: E402
 from model.flops import RULE, mfu, step_flops  # noqa: E402
 from tests.benchmarks.attention_paths import attention_table  # noqa: E402
+from tests.benchmarks.peers import MODELS  # noqa: E402
 
 # Presets with the batch that fills a large GPU well.
 ALL = {"small": 128, "base": 64, "large": 24}
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "autocast": torch.bfloat16}
 
 
-def sizes(preset: str) -> dict[str, Any]:
-    """T5's names for the sizes of a preset."""
-    config = DocFormerV2Config.preset(preset)
-    names = ("vocab_size", "d_model", "d_kv", "d_ff", "num_layers", "num_decoder_layers", "num_heads")
-    return {name: getattr(config, name) for name in names}
-
-
-def texts(args: argparse.Namespace, tokens: int, vocabulary: int) -> dict[str, torch.Tensor]:
-    shape = (args.batch, tokens)
-    mask = torch.ones(shape, dtype=torch.long)
-    if args.padding:
-        lengths = torch.linspace(tokens * (1 - 2 * args.padding), tokens, args.batch).long()
-        mask = (torch.arange(tokens)[None] < lengths[:, None]).long()
-    return {
-        "input_ids": torch.randint(3, vocabulary, shape),
-        "attention_mask": mask,
-        "labels": torch.randint(3, vocabulary, (args.batch, args.targets)),
-    }
-
-
-def boxes(*shape: int) -> torch.Tensor:
-    corner = torch.randint(0, 500, (*shape, 2))
-    return torch.cat([corner, corner + torch.randint(0, 500, (*shape, 2))], -1)
-
-
-def docformer(args: argparse.Namespace) -> tuple[torch.nn.Module, dict[str, Any]]:
-    config = DocFormerV2Config.preset(args.preset, attention_path=args.path)
-    text = args.positions - config.visual_tokens
-    batch: dict[str, Any] = texts(args, text, config.vocab_size)
-    batch |= {
-        "bbox": boxes(args.batch, text),
-        "bbox_hidden": torch.rand(args.batch, text) < 0.1,
-        "pixel_values": torch.randint(0, 256, (args.batch, 3, config.image_height, config.image_width)).byte(),
-        "line_pairs": torch.randint(0, text // 2, (args.batch, 64, 2)),
-        "line_labels": torch.randint(0, 3, (args.batch, 64)),
-        "grid_labels": torch.randint(0, config.grid_cells, (args.batch, text)),
-        "skip_logits": True,
-    }
-    return DocFormerV2ForConditionalGeneration(config), batch
-
-
-def t5(args: argparse.Namespace) -> tuple[torch.nn.Module, dict[str, Any]]:
-    from transformers import T5Config, T5ForConditionalGeneration
-
-    config = T5Config(**sizes(args.preset), dropout_rate=0.0, decoder_start_token_id=0)
-    return T5ForConditionalGeneration(config), texts(args, args.positions, config.vocab_size)
-
-
-def udop(args: argparse.Namespace) -> tuple[torch.nn.Module, dict[str, Any]]:
-    from transformers import UdopConfig, UdopForConditionalGeneration
-
-    # 128 patches of 16 x 16 pixels, as many as DocFormerV2 has visual tokens at `small` and above.
-    side = 16 * int(DocFormerV2Config.preset(args.preset).visual_tokens ** 0.5)
-    config = UdopConfig(
-        **sizes(args.preset), dropout_rate=0.0, decoder_start_token_id=0, image_size=side, patch_size=16
-    )
-    patches = (side // 16) ** 2
-    batch: dict[str, Any] = texts(args, args.positions - patches, config.vocab_size)
-    batch |= {
-        "bbox": boxes(args.batch, args.positions - patches).float() / 1000,
-        "pixel_values": torch.rand(args.batch, 3, side, side),
-    }
-    return UdopForConditionalGeneration(config), batch
-
-
-MODELS: dict[str, Callable[[argparse.Namespace], tuple[torch.nn.Module, dict[str, Any]]]] = {
-    "docformerv2": docformer,
-    "t5": t5,
-    "udop": udop,
-}
-
-
 class Runner:
     """One model with its optimizer, ready to take steps."""
 
-    def __init__(self, name: str, args: argparse.Namespace, compiled: bool) -> None:
+    def __init__(self, name: str, args: argparse.Namespace, dtype: str, compiled: bool) -> None:
         torch.manual_seed(0)
-        self.name, self.device = f"{name}{' compiled' if compiled else ''}", torch.device(args.device)
+        self.name, self.device = form(name, dtype, compiled), torch.device(args.device)
         module, batch = MODELS[name](args)
-        dtype = args.dtype if name == "docformerv2" else args.peers or args.dtype
         self.module = module.to(self.device, torch.bfloat16 if dtype == "bf16" else torch.float32).train()
         self.batch = {k: v.to(self.device) if isinstance(v, torch.Tensor) else v for k, v in batch.items()}
         if dtype == "bf16" and "pixel_values" in batch and batch["pixel_values"].is_floating_point():
@@ -171,23 +98,33 @@ class Runner:
         self.cpu_seconds.append(time.process_time() - cpu_start)
 
 
-def ready(name: str, args: argparse.Namespace, compiled: bool) -> "Runner | None":
+def form(name: str, dtype: str, compiled: bool) -> str:
+    """A model as a row of the table is named."""
+    return f"{name} {dtype}{' compiled' if compiled else ''}"
+
+
+def ready(name: str, args: argparse.Namespace, dtype: str, compiled: bool) -> "Runner | None":
     """A runner after its warm-up, or None where the model cannot run this way here; that leaves the others."""
     try:
-        runner = Runner(name, args, compiled)
+        runner = Runner(name, args, dtype, compiled)
         for _ in range(args.warm_up):
             runner.step()
     except Exception as error:
-        print(f"{name}{' compiled' if compiled else ''}: {type(error).__name__}: {str(error).splitlines()[0]}")
+        print(f"{form(name, dtype, compiled)}: {type(error).__name__}: {str(error).splitlines()[0]}")
         return None
     return runner
 
 
 def compare(args: argparse.Namespace) -> list[dict[str, Any]]:
-    forms = [(name, compiled) for compiled in ([False, True] if args.compile else [False]) for name in args.models]
+    forms = [
+        (name, dtype, compiled)
+        for compiled in ([False, True] if args.compile else [False])
+        for name in args.models
+        for dtype in ([args.dtype] if name == "docformerv2" else args.peers)
+    ]
     runners = []
-    for name, compiled in forms:
-        runner = ready(name, args, compiled)
+    for name, dtype, compiled in forms:
+        runner = ready(name, args, dtype, compiled)
         if runner is None:
             torch.cuda.empty_cache()
             continue
@@ -221,21 +158,17 @@ def compare(args: argparse.Namespace) -> list[dict[str, Any]]:
 
 
 def print_comparison(rows: list[dict[str, Any]]) -> None:
-    print(f"\n{'model':24s} {'samples/s best':>15s} {'median':>8s} {'tokens/s':>10s} {'CPU s/step':>11s} {'MFU':>6s}")
+    print(f"\n{'model':28s} {'samples/s best':>15s} {'median':>8s} {'tokens/s':>10s} {'CPU s/step':>11s} {'MFU':>6s}")
     for row in rows:
         share = "-" if row["mfu"] is None else f"{100 * row['mfu']:.1f}%"
         print(
-            f"{row['model']:24s} {row['samples_per_second_best']:15.3f} {row['samples_per_second_median']:8.3f} "
+            f"{row['model']:28s} {row['samples_per_second_best']:15.3f} {row['samples_per_second_median']:8.3f} "
             f"{row['tokens_per_second_median']:10.0f} {row['cpu_seconds_per_step']:11.2f} {share:>6s}"
         )
-    best: dict[str, dict[str, Any]] = {}
-    for row in rows:
-        name = row["model"].split()[0]
-        if name not in best or row["samples_per_second_median"] > best[name]["samples_per_second_median"]:
-            best[name] = row
-    for peer in ("t5", "udop"):
-        if peer in best and "docformerv2" in best:
-            ours, theirs = best["docformerv2"], best[peer]
+    own = [row for row in rows if row["model"].startswith("docformerv2")]
+    if own:
+        ours = max(own, key=lambda row: row["samples_per_second_median"])
+        for theirs in (row for row in rows if row not in own):
             # Round by round, so that a busy moment counts on both sides.
             ratios = sorted(b / a for a, b in zip(ours["seconds"], theirs["seconds"], strict=True))
             print(
@@ -261,7 +194,7 @@ def main() -> None:
     parser.add_argument("--targets", type=int, default=128, help="decoder positions")
     parser.add_argument("--padding", type=float, default=0.0, help="mean share 0..0.5 of padded text positions")
     parser.add_argument("--dtype", choices=list(DTYPES), help="bf16 where the device has it in hardware, else fp32")
-    parser.add_argument("--peers", choices=list(DTYPES), help="of the peers where it differs from --dtype")
+    parser.add_argument("--peers", nargs="+", choices=list(DTYPES), help="of the peers where it differs from --dtype")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--threads", type=int, default=None, help="CPU threads (all cores by default)")
     parser.add_argument("--path", default="auto", choices=ATTENTION_PATHS, help="attention path of docformerv2")
@@ -276,6 +209,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
     args.dtype = args.dtype or ("bf16" if has_fast_bf16(args.device) else "fp32")
+    args.peers = args.peers or [args.dtype]
     args.all = args.all or (args.device == "cuda" and len(sys.argv) == 1)
     args.rounds = args.rounds or (20 if args.device == "cuda" else 5)
     args.warm_up = args.warm_up or (3 if args.device == "cuda" else 1)
@@ -286,7 +220,7 @@ def main() -> None:
     print(
         f"{machine}, {torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}, torch "
         f"{torch.__version__}, load {os.getloadavg()[0]:.1f}; {args.preset}, batch {args.batch}, "
-        f"{args.positions} + {args.targets} positions, {args.dtype} (peers {args.peers or args.dtype}), "
+        f"{args.positions} + {args.targets} positions, {args.dtype} (peers {', '.join(args.peers)}), "
         f"matmul {args.matmul}\n{RULE}"
     )
     rows = []
