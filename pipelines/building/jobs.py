@@ -12,15 +12,14 @@ from numpy.typing import NDArray
 
 from pipelines.corpus.facts import decided, facts_of
 from pipelines.corpus.parts import FACT_SHARDS, Part, write_part
-from pipelines.corpus.shards import as_table
 from pipelines.filters.decide import describe, page_reasons
 from pipelines.folders.address import folder_of
 from pipelines.folders.folder import Folder
 from pipelines.ocr.pool_ray import ocr_pool
 from pipelines.pages.rows import PageMaker, Row, pool_key, quarantine_row
+from pipelines.pages.table import page_table
 from pipelines.progress import Progress
 from pipelines.quarantine import DropError, FilterReason
-from pipelines.schema import PAGES
 from pipelines.settings import CorpusSettings
 from pipelines.stream import on_ray, start_ray
 
@@ -72,7 +71,7 @@ def read_job(settings_text: str, out: str, actors: int, item: str) -> dict[str, 
         pages, drops = maker.rows(unit)
         rows += pages
         dropped += drops
-    pages = as_table(rows, PAGES)
+    pages = page_table(rows)
     facts = facts_of(pages, kept_out_runs(out))
     reasons = page_reasons(facts, settings)
     taken = pages.filter(reasons == "")

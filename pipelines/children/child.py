@@ -6,7 +6,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Self
 
 from pipelines.children.frames import FrameError, read_frame, write_frame
@@ -14,6 +15,7 @@ from pipelines.errors import UsageError
 from pipelines.quarantine import DropError, Reason
 
 PIPE_BYTES = 1 << 20  # what a page comes to passes in one go; more is refused to users other than root
+COLLECT_S = 2.0  # an answer that waited until somebody had time for it may take so long to come through the pipe
 
 
 class Child:
@@ -28,6 +30,7 @@ class Child:
     def __init__(self, module: str, memory_bytes: int = 0, environment: Mapping[str, str] | None = None) -> None:
         self.module, self.memory_bytes, self.environment = module, memory_bytes, dict(environment or {})
         self._process: subprocess.Popen[bytes] | None = None
+        self._asked: tuple[dict[str, Any], float, float] | None = None  # request, its deadline and time limit
         self._answers = -1
         self.requests = 0
 
@@ -43,13 +46,44 @@ class Child:
             DropError: the child answered with a reason, died, was late or took too much processor time.
             UsageError: the child lacks something that only the user can give.
         """
+        self.send(request, payload, timeout_s)
+        return self.answer()
+
+    def send(self, request: dict[str, Any], payload: Any, timeout_s: float) -> None:
+        """Have the child work on a request; nothing else may be asked before `answer` was called."""
         process = self._start()
         assert process.stdin is not None
         self.requests += 1
-        try:
-            deadline = time.monotonic() + timeout_s
-            write_frame(process.stdin.fileno(), request, payload, deadline)
+        self._asked = request, time.monotonic() + timeout_s, timeout_s
+        with self._ends_when_it_fails(process):
+            write_frame(process.stdin.fileno(), request, payload, self._asked[1])
+
+    def answer(self) -> tuple[dict[str, Any], bytes]:
+        """The answer to what was sent; raises as `ask` does."""
+        assert self._process is not None
+        assert self._asked is not None
+        deadline = max(self._asked[1], time.monotonic() + COLLECT_S)
+        with self._ends_when_it_fails(self._process):
             header, body = read_frame(self._answers, deadline)
+        self._asked = None
+        if "usage" in header:
+            raise UsageError(str(header["usage"]))
+        if "reason" in header:
+            raise DropError(Reason(header["reason"]), str(header["detail"]))
+        return header, body
+
+    @property
+    def waits(self) -> bool:
+        """Whether an answer has yet to be taken."""
+        return self._asked is not None
+
+    @contextmanager
+    def _ends_when_it_fails(self, process: subprocess.Popen[bytes]) -> Iterator[None]:
+        """Whatever goes wrong in the block ends the child and says why."""
+        assert self._asked is not None
+        request, _, timeout_s = self._asked
+        try:
+            yield
         except TimeoutError:
             self.close()
             raise DropError(Reason.TIMEOUT, f"over {timeout_s:g} s") from None
@@ -62,11 +96,6 @@ class Child:
         except BaseException:  # interrupted between request and answer: the next answer would be the wrong one
             self.close()
             raise
-        if "usage" in header:
-            raise UsageError(str(header["usage"]))
-        if "reason" in header:
-            raise DropError(Reason(header["reason"]), str(header["detail"]))
-        return header, body
 
     @staticmethod
     def _ending(process: subprocess.Popen[bytes]) -> str:
@@ -99,6 +128,7 @@ class Child:
     def close(self) -> None:
         """End the child; the next request starts a new one."""
         process, self._process = self._process, None
+        self._asked = None
         if process is None:
             return
         os.close(self._answers)

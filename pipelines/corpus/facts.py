@@ -1,6 +1,7 @@
 """Facts about each page that was read, taken or not: all that a filter asks, and the digest of the row."""
 
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -35,15 +36,18 @@ FACTS = pa.schema(
 def facts_of(pages: pa.Table, kept_out: NDArray[np.uint64]) -> pa.Table:
     """The facts of a table of pages, in its order; `filter` is empty and `digest` null."""
     rows: list[Mapping[str, Any]] = []
-    names = ["doc_id", "page_index", "words", "confidence", "language", "text_source", "quality"]
-    for batch in pages.select(names).to_batches():
-        for row in batch.to_pylist():
+    names = ["doc_id", "page_index", "words", "language", "text_source", "quality"]
+    for batch in pages.select([*names, "confidence"]).to_batches():
+        confidence = batch["confidence"]
+        starts = (confidence.offsets.to_numpy() - confidence.offsets[0].as_py()).tolist()
+        each = confidence.flatten().to_numpy().astype(np.float64)
+        for row, (start, end) in zip(batch.select(names).to_pylist(), pairwise(starts), strict=True):
             hashes = word_hashes(row["words"])
             rows.append(
                 {
                     **{name: row[name] for name in ("doc_id", "page_index", "language", "text_source")},
                     "words": len(row["words"]),
-                    "confidence": float(np.mean(row["confidence"])) if row["words"] else 0.0,
+                    "confidence": float(np.mean(each[start:end])) if row["words"] else 0.0,
                     "scored": row["quality"] is not None,
                     "text_key": text_key(hashes),
                     "signature": signature(hashes).astype("<u4").tobytes(),

@@ -13,7 +13,7 @@ MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
 
 def word_hashes(words: Sequence[str]) -> NDArray[np.uint64]:
     """A hash of each word that has a letter or digit: uint64 [M]; case, marks and compatibility forms do not count."""
-    hashes = np.fromiter((_hash(word) for word in words), np.uint64, len(words))
+    hashes = np.fromiter(map(_hash, words), np.uint64, len(words))
     found: NDArray[np.uint64] = hashes[hashes != 0]
     return found
 

@@ -27,8 +27,8 @@ def signature(hashes: NDArray[np.uint64]) -> NDArray[np.uint32]:
     found = np.unique(runs(hashes, RUN_WORDS))
     if not len(found):
         return np.zeros(PLACES, np.uint32)
-    smallest = np.full(PLACES, np.iinfo(np.uint32).max, np.uint32)
+    smallest = np.full(PLACES, np.iinfo(np.uint64).max, np.uint64)
     for start in range(0, len(found), 1024):  # bounded memory for a page of a hundred thousand words
         permuted = found[start : start + 1024, None] * _FACTORS + _OFFSETS
-        smallest = np.minimum(smallest, (permuted >> np.uint64(32)).astype(np.uint32).min(axis=0))
-    return smallest
+        smallest = np.minimum(smallest, permuted.min(axis=0))
+    return (smallest >> np.uint64(32)).astype(np.uint32)

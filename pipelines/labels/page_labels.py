@@ -70,6 +70,8 @@ def label_page(
 
 def _clean(words: list[str]) -> tuple[list[str], NDArray[np.int64]]:
     """Words in NFC without white space and control characters, and the places of those with something left."""
+    if _are_clean(words):
+        return words, np.arange(len(words))
     clean, kept = [], []
     for place, word in enumerate(words):
         text = word if _is_clean(word) else _cleaned(word)
@@ -77,6 +79,13 @@ def _clean(words: list[str]) -> tuple[list[str], NDArray[np.int64]]:
             clean.append(text)
             kept.append(place)
     return clean, np.asarray(kept, np.int64)
+
+
+def _are_clean(words: list[str]) -> bool:
+    """Whether that holds for each of them; one text is looked at sooner than many words."""
+    text = " ".join(words)
+    usual = text.isprintable() and unicodedata.is_normalized("NFC", text)
+    return usual and text.count(" ") == len(words) - 1 and "" not in words
 
 
 def _is_clean(word: str) -> bool:

@@ -49,6 +49,8 @@ class PageReader:
         self._opened = 0
         self._document: tuple[bytes, str] | None = None
         self._held = False  # whether the child holds `_document` open
+        self._ahead: int | None = None  # page that was asked for ahead of its turn
+        self._came: tuple[dict[str, Any], bytes] | DropError | None = None  # its answer, where it had to be taken
 
     def open(self, document: bytes, kind: str) -> int:
         """Open a document of `kind` (pdf, png, jpeg or tiff) and return its page count.
@@ -58,6 +60,8 @@ class PageReader:
         """
         if len(document) > self.limits.max_bytes:
             raise DropError(Reason.TOO_LARGE, f"{len(document)} bytes, limit {self.limits.max_bytes}")
+        self._settle()
+        self._ahead = self._came = None
         self._document = (document, kind)
         self._held = False
         if self._opened >= self.limits.documents_per_child:
@@ -73,15 +77,19 @@ class PageReader:
         self._held = True
         return int(header["pages"])
 
-    def read(self, page_index: int) -> PageContent:
+    def read(self, page_index: int, ahead: int | None = None) -> PageContent:
         """Words, boxes and picture of one page of the open document.
+
+        Args:
+            page_index: of the page.
+            ahead: page that is likely to be read next: the child reads it while this process goes on.
 
         Raises:
             DropError: the page cannot be read within the limits.
         """
-        header, body = self._ask_page(
-            {"do": "read", "page": page_index, "long_side": self.long_side, "quality": self.quality}
-        )
+        header, body = self._taken() if self._ahead == page_index else self._ask_page(self._reading(page_index))
+        if ahead is not None and self._held and self._child.pid is not None:
+            self._send_ahead(ahead)
         words = [str(word) for word in header["words"]]
         size = 16 * len(words)
         return PageContent(
@@ -103,14 +111,44 @@ class PageReader:
         )
         return np.frombuffer(body, np.uint8).reshape(int(header["height"]), int(header["width"]), 3)
 
+    def _reading(self, page_index: int) -> dict[str, Any]:
+        return {"do": "read", "page": page_index, "long_side": self.long_side, "quality": self.quality}
+
+    def _send_ahead(self, page_index: int) -> None:
+        self._ahead, self._came = page_index, None
+        try:
+            self._child.send(self._limited(self._reading(page_index)), b"", self.limits.page_timeout_s)
+        except DropError as error:
+            self._came = error
+
+    def _settle(self) -> None:
+        """Take the answer of the page asked for ahead, so that something else can be asked."""
+        if self._child.waits:
+            try:
+                self._came = self._child.answer()
+            except DropError as error:
+                self._came = error
+
+    def _taken(self) -> tuple[dict[str, Any], bytes]:
+        """The answer of the page asked for ahead."""
+        self._settle()
+        came, self._ahead, self._came = self._came, None, None
+        assert came is not None
+        if isinstance(came, DropError):
+            raise came
+        return came
+
     def _ask_page(self, request: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
+        self._settle()
         if not self._held or self._child.pid is None:  # the child was replaced since
             self._open()
         return self._ask(request, b"")
 
     def _ask(self, request: dict[str, Any], payload: bytes) -> tuple[dict[str, Any], bytes]:
-        request["cpu_s"] = self.limits.page_cpu_s
-        return self._child.ask(request, payload, self.limits.page_timeout_s)
+        return self._child.ask(self._limited(request), payload, self.limits.page_timeout_s)
+
+    def _limited(self, request: dict[str, Any]) -> dict[str, Any]:
+        return {**request, "cpu_s": self.limits.page_cpu_s}
 
     @property
     def child_pid(self) -> int | None:
@@ -120,6 +158,7 @@ class PageReader:
     def close(self) -> None:
         """End the child; the next request starts a new one."""
         self._held = False
+        self._ahead = self._came = None
         self._child.close()
 
     def __enter__(self) -> Self:

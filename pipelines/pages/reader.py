@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pymupdf
 import simplejpeg
+from numpy.typing import NDArray
 from pymupdf import mupdf
 
 from pipelines.children.served import serve, take_limits
@@ -71,11 +72,7 @@ class Document:
             pixmap = draw(self.drawn(page), long_side / max(width, height))
         except Exception as error:
             raise drop(Reason.PAGE_BROKEN, error) from None
-        # A word whose centre is off the page is not seen on it.
-        seen = [word for word in found if 0 <= word[0] + word[2] <= 2 * width and 0 <= word[1] + word[3] <= 2 * height]
-        words = [word[4].encode("utf-8", "replace").decode() for word in seen]
-        boxes = np.asarray([word[:4] for word in seen], "<f4").reshape(-1, 4)
-        boxes = np.clip(boxes, 0, np.array([width, height, width, height], "<f4"))
+        words, boxes = seen(found, width, height)
         picture = np.frombuffer(pixmap.samples_mv, np.uint8).reshape(pixmap.height, pixmap.width, 3)
         trusted, detail = trust_text_layer(words, boxes, picture, width, height)
         header = {
@@ -98,6 +95,17 @@ class Document:
         except Exception as error:
             raise drop(Reason.PAGE_BROKEN, error) from None
         return {"width": pixmap.width, "height": pixmap.height}, pixmap.samples
+
+
+def seen(found: Any, width: float, height: float) -> tuple[list[str], NDArray[np.float32]]:
+    """Words and boxes [N, 4] that are seen on a page of that size: a word whose centre is off it is not."""
+    places = np.array([word[:4] for word in found], np.float64).reshape(-1, 4)
+    twice = places[:, :2] + places[:, 2:]
+    on_page = ((twice >= 0) & (twice <= [2 * width, 2 * height])).all(axis=1)
+    words = [word[4] for word in found] if on_page.all() else [found[place][4] for place in np.flatnonzero(on_page)]
+    if not all(map(str.isprintable, words)):  # half of a surrogate pair, which no text can hold, is not printable
+        words = [word.encode("utf-8", "replace").decode() for word in words]
+    return words, np.clip(places[on_page].astype("<f4"), 0, np.array([width, height, width, height], "<f4"))
 
 
 def draw(drawn: Any, scale: float) -> Any:

@@ -46,7 +46,10 @@ class PageMaker:
         self._words = WordReader(settings, self.reader, self.engine)
 
     def rows(self, unit: Mapping[str, Any]) -> tuple[list[Row], list[Row]]:
-        """Page rows and quarantine rows of a unit; every one of its pages is in exactly one of the two."""
+        """Page rows and quarantine rows of a unit; every one of its pages is in exactly one of the two.
+
+        Boxes, confidence, line ids and grid cells of a page row are arrays (`pipelines.pages.table`).
+        """
         settings = self.settings
         taken: list[Row] = []
         dropped: list[Row] = []
@@ -85,7 +88,8 @@ class PageMaker:
         return words if len(words) == pages else [None] * pages
 
     def _row(self, unit: Mapping[str, Any], page: int, given: ProvidedWords | None) -> Row:
-        content = twice(lambda: self.reader.read(page))
+        ahead = page + 1 if page + 1 < unit["end"] else None
+        content = twice(lambda: self.reader.read(page, ahead))
         identity = page_id(unit["doc_id"], page)
         if given is None:
             reading = self._words.read(content, page, identity)
@@ -109,10 +113,10 @@ class PageMaker:
             "image_width": content.image_width,
             "image_height": content.image_height,
             "words": labelled.words,
-            "boxes": labelled.boxes.tolist(),
-            "confidence": labelled.confidence.tolist(),
-            "line_ids": labelled.line_ids.tolist(),
-            "grid_cells": labelled.grid_cells.tolist(),
+            "boxes": labelled.boxes,
+            "confidence": labelled.confidence,
+            "line_ids": labelled.line_ids,
+            "grid_cells": labelled.grid_cells,
             "text_source": reading.text_source,
             "engine": reading.engine,
             "language": identify(labelled.words),

@@ -1,7 +1,7 @@
 """Pages a second of the text-layer path, beside a bare loop that does the same work in as many processes.
 
     python tests/benchmarks/pages.py                          # born-digital PDFs drawn by this script
-    python tests/benchmarks/pages.py --pdfs ~/papers --processes 4
+    python tests/benchmarks/pages.py --pdfs ~/papers ~/invoices --processes 4
 
 The ways take turns over the same files, so that a busy moment of the machine strikes all of them; the best round
 counts, and ratios are also taken round by round. `PyMuPDF alone`: words and a JPEG of 768 pixels a page, nothing else.
@@ -22,7 +22,7 @@ import re
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict
 from multiprocessing import get_context
@@ -74,10 +74,10 @@ def draw_documents(folder: Path, count: int = 40, pages: int = 4) -> list[Path]:
     return sorted(folder.glob("*.pdf"))
 
 
-def usable(folder: Path) -> list[Path]:
+def usable(folders: Sequence[Path]) -> list[Path]:
     """PDFs whose every page comes through the text-layer path, so that all ways do the same work."""
     maker, files = PageMaker(SETTINGS), []
-    for path in sorted(folder.rglob("*.pdf")):
+    for path in sorted(path for folder in folders for path in folder.rglob("*.pdf")):
         try:
             count = maker.reader.open(path.read_bytes(), "pdf")
             if count <= MAX_PAGES and all(maker.reader.read(page).text_layer_trusted for page in range(count)):
@@ -170,7 +170,7 @@ def corpus(files: list[Path], processes: int) -> tuple[float, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--pdfs", type=Path, help="folder of PDFs (default: drawn by this script)")
+    parser.add_argument("--pdfs", type=Path, nargs="+", help="folders of PDFs (default: drawn by this script)")
     parser.add_argument("--processes", type=int, default=min(2, os.cpu_count() or 1))
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--json", action="store_true")

@@ -229,3 +229,32 @@ def test_bombs_cost_themselves_only(kind: str) -> None:
         assert one.open(plain(), "pdf") == 1
         assert one.read(0).words == TEXT.split()
     assert reason not in (Reason.INTERNAL, Reason.TIMEOUT)
+
+
+def test_reading_ahead_gives_the_same_pages() -> None:
+    texts = [f"{TEXT} {number}" for number in range(4)]
+    with reader() as one:
+        one.open(plain(texts), "pdf")
+        assert one.read(0, ahead=1).words == texts[0].split()
+        assert one.read(3).words == texts[3].split(), "another page comes in between"
+        assert one.read_raster(0, 50).ndim == 3
+        assert one.read(1, ahead=2).words == texts[1].split()
+        one.open(plain(["another document"] * 3), "pdf")
+        assert one.read(2, ahead=9).words == ["another", "document"]
+        with pytest.raises(DropError) as caught:
+            one.read(9)
+        assert caught.value.reason == Reason.PAGE_BROKEN
+        assert one.read(0).words == ["another", "document"]
+
+
+def test_a_page_that_hangs_while_it_is_read_ahead_costs_itself_only() -> None:
+    with reader(page_timeout_s=1) as one:
+        one.open(endless(pages=3), "pdf")
+        assert one.read(1, ahead=0).words == TEXT.split()
+        assert one.read_raster(1, 50).ndim == 3, "by a fresh child"
+        with pytest.raises(DropError) as caught:
+            one.read(0, ahead=2)
+        assert caught.value.reason == Reason.TIMEOUT
+        assert one.read(2).words == TEXT.split()
+        assert one.read(1, ahead=0).words == TEXT.split()
+    assert one.child_pid is None
