@@ -61,6 +61,7 @@ def _run(request: ProbeRequest) -> Probe:
 
     from cluster.engine.settings import EngineSettings
     from cluster.engine.zero import Engine
+    from cluster.planning.replay import undisturbed_clock
     from cluster.planning.trace import Shape, largest_batch
     from cluster.training.loop import train  # noqa: F401 - all that a worker loads counts for its memory
     from cluster.training.memory import forget_peak, peak_bytes
@@ -77,15 +78,17 @@ def _run(request: ProbeRequest) -> Probe:
     batch = largest_batch(config, Shape(**request.shape), "cuda" if cuda else "cpu")
     denominators = torch.full((3,), 1000.0, device="cuda" if cuda else "cpu")
 
+    clock = time.perf_counter if cuda else undisturbed_clock()
+
     def timed(work: Callable[[], Any], rounds: int) -> float:
         """Least seconds of `work` after a first time that does not count: what disturbs a machine only adds."""
         taken = []
         for _ in range(rounds + 1):
-            started = time.perf_counter()
+            started = clock()
             work()
             if cuda:
                 torch.cuda.synchronize()
-            taken.append(time.perf_counter() - started)
+            taken.append(clock() - started)
         return min(taken[1:])
 
     model_s = timed(lambda: model(**batch, denominators=denominators).loss.backward(), request.rounds)
@@ -111,11 +114,11 @@ def _run(request: ProbeRequest) -> Probe:
         engine.backward(engine.forward(batch, denominators).loss, last=True)
         if cuda:
             torch.cuda.synchronize()
-        started = time.perf_counter()
+        started = clock()
         engine.update(1e-4, lambda _: True)
         if cuda:
             torch.cuda.synchronize()
-        updates.append(time.perf_counter() - started)
+        updates.append(clock() - started)
 
     whole_s = timed(step, request.rounds)
     update_s = min(updates[1:])

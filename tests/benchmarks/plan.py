@@ -7,12 +7,19 @@ the fastest step first: both are times of an undisturbed machine, which two virt
 """
 
 import argparse
+import contextlib
 import json
+import os
 import statistics
 import subprocess
 import sys
 import tempfile
+import time
+from functools import partial
 from pathlib import Path
+from typing import Any
+
+import psutil
 
 # A script's own folder comes first on the path, and a file beside this one would hide the package of its name.
 sys.path[0] = str(Path(__file__).resolve().parents[2])
@@ -21,6 +28,7 @@ from cluster.planning.memory import memory  # noqa: E402
 from cluster.planning.plan import Planner  # noqa: E402
 from cluster.planning.settings import PlanSettings  # noqa: E402
 from cluster.planning.steps import Calibration, calibrate  # noqa: E402
+from cluster.planning.trace import Footprint  # noqa: E402
 from cluster.settings import PretrainSettings  # noqa: E402
 from model.tokenizer import train_tokenizer  # noqa: E402
 from pipelines.building.build import build  # noqa: E402
@@ -35,13 +43,16 @@ def main() -> None:
     parser.add_argument("--preset", default="small")
     parser.add_argument("--batches", type=int, nargs="+", default=[1, 2, 4])
     parser.add_argument("--zero", type=int, nargs="+", default=[0, 1])
-    parser.add_argument("--steps", type=int, default=5)
+    parser.add_argument("--steps", type=int, default=8)
+    parser.add_argument("--threads", type=int, default=0, help="1: processor time, which other programs hardly disturb")
     args = parser.parse_args()
+    if args.threads:
+        os.environ["OMP_NUM_THREADS"] = str(args.threads)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         prepare(folder)
         for zero in args.zero:
-            known = calibrate("fp32", zero, lambda model, zero=zero: memory(model, zero, 1, "fp32").total)
+            known = calibrate("fp32", zero, partial(total, zero))
             print(
                 f"zero {zero}: {known.operator_s * 1e6:.1f} us an operator, {known.parameter_s * 1e9:.2f} ns a "
                 f"parameter, {known.process_bytes / 1e9:.2f} GB of process",
@@ -49,6 +60,11 @@ def main() -> None:
             )
             for pages in args.batches:
                 compare(folder, args.preset, pages, zero, args.steps, known)
+
+
+def total(zero: int, model: Footprint) -> float:
+    """Bytes of one worker without its process."""
+    return memory(model, zero, 1, "fp32").total
 
 
 def prepare(folder: Path) -> None:
@@ -74,11 +90,11 @@ def compare(folder: Path, preset: str, pages: int, zero: int, steps: int, known:
     config = folder / "run.yaml"
     config.write_text(json.dumps({"pretrain": settings.model_dump(mode="json")}))
     command = [sys.executable, "-m", "cluster.cli", "pretrain", "--config", str(config)]
-    subprocess.run(command, check=True, capture_output=True)
-    lines = [json.loads(line) for line in (Path(settings.out) / "metrics.jsonl").read_text().splitlines()]
-    real = [line for line in lines if line.get("split") != "eval"][1:]
+    metrics = Path(settings.out) / "metrics.jsonl"
+    real, cpu_s = watch(command, metrics)
     steps_s = sorted(line["step_seconds"] for line in real)
-    step_s, typical = steps_s[0], statistics.median(steps_s)
+    step_s = cpu_s if os.environ.get("OMP_NUM_THREADS") == "1" else steps_s[0]
+    typical = statistics.median(steps_s)
     peak, predicted = max(line["peak_memory_bytes"] for line in real), planner.memory().total
     print(
         f"{preset}, {pages} pages, zero {zero}: time {told:.2f} / {step_s:.2f} s = {told / step_s:.2f} "
@@ -86,6 +102,25 @@ def compare(folder: Path, preset: str, pages: int, zero: int, steps: int, known:
         f"memory {predicted / 1e9:.2f} / {peak / 1e9:.2f} GB = {predicted / peak:.2f}",
         flush=True,
     )
+
+
+def watch(command: list[str], metrics: Path) -> tuple[list[dict[str, Any]], float]:
+    """Run a pretraining; its logged steps but the first, and processor seconds of one of them."""
+    running = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = psutil.Process(running.pid)
+    seen: list[float] = []
+    lines: list[dict[str, Any]] = []
+    while running.poll() is None:
+        if metrics.is_file():
+            whole = [json.loads(line) for line in metrics.read_text().splitlines() if line.endswith("}")]
+            lines = [line for line in whole if line.get("split") != "eval"]
+        with contextlib.suppress(psutil.Error):
+            times = process.cpu_times()
+            if len(lines) > len(seen):
+                seen += [times.user + times.system] * (len(lines) - len(seen))
+        time.sleep(0.01)
+    assert running.returncode == 0, command
+    return lines[1:], (seen[-1] - seen[0]) / (len(seen) - 1)
 
 
 if __name__ == "__main__":
