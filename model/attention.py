@@ -148,9 +148,12 @@ class PositionBias(nn.Module):
         diagonals_hl: Tensor = self.table(self._bucket(distance_l)).float().T
         if not self.bidirectional:
             diagonals_hl = diagonals_hl.masked_fill(distance_l > 0, MASKED)
-        # Query number q (of Q) stands at position keys - queries + q: its row is the window that starts there.
-        rows_hqk = diagonals_hl.unfold(-1, keys, 1).flip(1)
-        return rows_hqk[None]
+        # Query number q (of Q) stands at position keys - queries + q. Written down Q times with one gap each, the
+        # diagonals fall into rows of their own number, each row one place further: no index, and a sum backwards.
+        length = queries + keys - 1
+        gapped = F.pad(diagonals_hl, (0, 1)).repeat(1, queries)[:, : queries * length]
+        skewed_hql = gapped.view(-1, queries, length)
+        return skewed_hql[None, :, :, queries - 1 :]
 
     def _bucket(self, distance: Tensor) -> Tensor:
         """T5's bucket of each key - query distance: exact when near, logarithmic up to `max_distance`."""

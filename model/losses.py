@@ -28,10 +28,11 @@ class OutputCrossEntropy(torch.autograd.Function):
         """Scalar fp32 from states [N, D], weight [V, D] and labels int64 [N] (-100 ignored), all in one type."""
         logits = states @ weight.T
         total = torch.zeros((), dtype=torch.float32, device=states.device)
+        rows = max(1, (CPU_LOGITS if states.device.type == "cpu" else GPU_LOGITS) // weight.shape[0])
         # A compiled step unrolls loops and fuses the whole by itself.
-        at_once = CPU_LOGITS if states.device.type == "cpu" else GPU_LOGITS
-        rows = max(1, len(logits) if torch.compiler.is_compiling() else at_once // weight.shape[0])
-        for part, wanted in zip(torch.split(logits, rows), torch.split(labels, rows), strict=True):
+        whole = torch.compiler.is_compiling()
+        parts = [logits] if whole else torch.split(logits, rows)
+        for part, wanted in zip(parts, [labels] if whole else torch.split(labels, rows), strict=True):
             counts = wanted != IGNORED
             target = wanted.clamp(min=0)[:, None]
             logarithms = part.float().log_softmax(-1)

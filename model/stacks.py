@@ -61,7 +61,8 @@ class Encoder(nn.Module):
         if pixel_values is not None:
             parts.append(self.embeddings.visual(pixel_values))
         if input_ids is not None:
-            if bbox is not None and bbox.shape != (*input_ids.shape, 4):
+            # Dimension by dimension: a compiled step stays one for all lengths.
+            if bbox is not None and (bbox.shape[:-1] != input_ids.shape or bbox.shape[-1] != 4):
                 raise ModelInputError(f"bbox is {list(bbox.shape)}: give [batch, tokens, 4] = {[*input_ids.shape, 4]}")
             parts.append(self.embeddings.text(input_ids, bbox, bbox_hidden))
         x_bsd = self.dropout(torch.cat(parts, dim=1) if len(parts) > 1 else parts[0])
