@@ -148,7 +148,7 @@ def test_pdfa_words_become_provided(tmp_path: Path) -> None:
         ("provided", ["given", "words"]),
         ("text-layer", ["own", "text"]),  # its box is outside of the page: read like any other
     ]
-    assert taken[0]["boxes"] == [[100, 200, 300, 250], [350, 200, 550, 250]]
+    assert taken[0]["boxes"].tolist() == [[100, 200, 300, 250], [350, 200, 550, 250]]
     assert taken[0]["engine"] == "pdfa-eng-wds"
     assert np.allclose(taken[0]["confidence"], 0.9)
     assert taken[0]["source"]["corpus"] == "pdfa-eng-wds"
@@ -184,7 +184,7 @@ def test_idl_lines_are_split_into_words(tmp_path: Path) -> None:
         assert not dropped
         assert (row["words"], row["text_source"], row["engine"]) == (["PHILIP", "MORRIS"], "provided", "idl-wds")
         assert np.allclose(row["boxes"], [[100, 200, 400, 250], [450, 200, 750, 250]], atol=1)
-        assert row["line_ids"] == [0, 0]
+        assert row["line_ids"].tolist() == [0, 0]
         assert np.allclose(row["confidence"], 0.995)
 
 
