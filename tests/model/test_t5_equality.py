@@ -51,7 +51,7 @@ def without_additions(model: Any) -> Any:
 
 
 @pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("path", ["reference", "sdpa"])
+@pytest.mark.parametrize("path", ["reference", "sample", "sdpa"])
 def test_encoder_output_and_logits_equal_t5(tmp_path: Path, form: str, path: str) -> None:
     t5 = random_t5(form)
     t5.save_pretrained(tmp_path)
