@@ -113,6 +113,8 @@ class Decoder(nn.Module):
         past = int(cache.get_seq_length()) if cache is not None else 0
         length = past + x_btd.shape[1]
         path = choose_path(self.attention_path, x_btd.device, self.packing)
+        if cache is not None and path == "flex":
+            path = "sdpa"  # its kernels are made for a length, and here each step has its own
         visible: Tensor | Packed | None = visible_keys(decoder_attention_mask, length)
         source_visible: Tensor | Packed | None = encoded_visible
         rows = None

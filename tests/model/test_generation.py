@@ -26,6 +26,20 @@ def test_cached_generation_equals_uncached(beams: int, inputs: str) -> None:
     assert len(set(cached[:, 1:].flatten().tolist())) > 5
 
 
+@pytest.mark.parametrize("path", ["reference", "sdpa", "flex"])
+def test_every_attention_path_generates_the_same(path: str) -> None:
+    page = page_inputs(page_batch(talkative_model().config))
+    settings = {"max_new_tokens": 12, "do_sample": False, "no_repeat_ngram_size": 2}
+    with torch.no_grad():
+        wanted, got = (
+            small_model(3, tie_word_embeddings=False, initializer_factor=1.5, attention_path=one).generate(
+                **page, **settings
+            )
+            for one in ("auto", path)
+        )
+    assert torch.equal(wanted, got)
+
+
 def test_step_by_step_logits_equal_one_pass() -> None:
     model = talkative_model()
     batch = page_batch(model.config, targets=9)
