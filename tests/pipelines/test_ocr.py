@@ -154,6 +154,9 @@ def test_doctr_reads_with_weights_from_a_folder(tmp_path: Path) -> None:
         assert len(page.words) == len(page.boxes) == len(page.confidence)
         assert all(word.strip() for word in page.words)
         assert np.all((page.boxes >= 0) & (page.boxes <= 1))
+    alone = one.read(picture[:100])
+    assert pages[1].words == alone.words
+    np.testing.assert_allclose(pages[1].boxes, alone.boxes, atol=1e-4)
     assert "db_mobilenet_v3_large + crnn_mobilenet_v3_small, weights " in one.version
     broken = tmp_path / f"{DOCTR['detection']}.pt"
     broken.write_bytes(broken.read_bytes()[:1000])
