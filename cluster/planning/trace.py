@@ -111,10 +111,11 @@ def footprint(config: DocFormerV2Config, shape: Shape, dtype: torch.dtype, check
     if shape.pages <= 2 and layers <= 6:
         return small(shape.pages, layers)
     # At fewer than four layers the output layer, not the depth, decides when most is held.
-    one, two, deeper = small(1, 4), small(2, 4), small(2, 6)
+    # Nor does the first page say what another costs.
+    two, three, deeper = small(2, 4), small(3, 4), small(2, 6)
     a_layer = (deeper.parameters - two.parameters) / 2
     a_page_layer = (deeper.activation_bytes - two.activation_bytes) / 4
-    a_page = two.activation_bytes - one.activation_bytes
+    a_page = three.activation_bytes - two.activation_bytes
     held = two.activation_bytes + a_page * (shape.pages - 2) + a_page_layer * shape.pages * (layers - 4)
     return Footprint(round(two.parameters + a_layer * (layers - 4)), round(held))
 

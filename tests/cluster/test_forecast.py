@@ -81,7 +81,7 @@ def test_a_sample_of_real_documents(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert main([*words, "--json"]) == 0
     built = json.loads(capsys.readouterr().out)
     assert told["pages"] == built["pages"] + built["quarantined_pages"]
-    assert told["costs"]["text"]["read"] >= 12
+    assert told["costs"]["text"]["read"] >= 6
     assert told["costs"]["ocr"]["pages"] == 0
     size = sum(file.stat().st_size for file in (tmp_path / "c").rglob("*.parquet"))
     assert 0.4 < told["corpus_bytes"] / size < 1.6
