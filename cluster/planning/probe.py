@@ -35,12 +35,14 @@ class Probe:
         forward_backward_s: of one in the engine.
         update_s: of one update.
         peak_bytes: memory of the device at most; on a CPU the resident memory of the process.
+        parameters: elements of the model's.
     """
 
     model_s: float
     forward_backward_s: float
     update_s: float
     peak_bytes: int
+    parameters: int
 
 
 def probe(request: ProbeRequest, beside: SideBySide | None = None) -> Probe:
@@ -51,7 +53,8 @@ def probe(request: ProbeRequest, beside: SideBySide | None = None) -> Probe:
     """
     found = (beside or SideBySide()).run("cluster.planning.probe", asdict(request), "the measuring step failed")
     mean = {name: statistics.fmean(one[name] for one in found) for name in found[0]}
-    return Probe(**{**mean, "peak_bytes": max(one["peak_bytes"] for one in found)})
+    largest = {name: max(one[name] for one in found) for name in ("peak_bytes", "parameters")}
+    return Probe(**{**mean, **largest})
 
 
 def _run(request: ProbeRequest) -> Probe:
@@ -75,6 +78,7 @@ def _run(request: ProbeRequest) -> Probe:
     model = DocFormerV2ForConditionalGeneration(config).to("cuda" if cuda else "cpu", dtype)
     if request.activation_checkpointing:
         model.gradient_checkpointing_enable({"use_reentrant": False})
+    parameters = sum(parameter.numel() for parameter in model.parameters())
     batch = largest_batch(config, Shape(**request.shape), "cuda" if cuda else "cpu")
     denominators = torch.full((3,), 1000.0, device="cuda" if cuda else "cpu")
 
@@ -122,7 +126,7 @@ def _run(request: ProbeRequest) -> Probe:
 
     whole_s = timed(step, request.rounds)
     update_s = min(updates[1:])
-    return Probe(model_s, whole_s - update_s, update_s, peak_bytes(engine.device))
+    return Probe(model_s, whole_s - update_s, update_s, peak_bytes(engine.device), parameters)
 
 
 if __name__ == "__main__":

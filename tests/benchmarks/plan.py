@@ -95,11 +95,13 @@ def compare(folder: Path, preset: str, pages: int, zero: int, steps: int, known:
     steps_s = sorted(line["step_seconds"] for line in real)
     step_s = cpu_s if os.environ.get("OMP_NUM_THREADS") == "1" else steps_s[0]
     typical = statistics.median(steps_s)
+    of_page = real[-1]["tokens"] / real[-1]["samples"]
     peak, predicted = max(line["peak_memory_bytes"] for line in real), planner.memory().total
     print(
         f"{preset}, {pages} pages, zero {zero}: time {told:.2f} / {step_s:.2f} s = {told / step_s:.2f} "
         f"(median {typical:.2f} s, {told / typical:.2f}); "
-        f"memory {predicted / 1e9:.2f} / {peak / 1e9:.2f} GB = {predicted / peak:.2f}",
+        f"memory {predicted / 1e9:.2f} / {peak / 1e9:.2f} GB = {predicted / peak:.2f}; "
+        f"{of_page:.0f} of {planner.shape.text + planner.shape.targets} positions used",
         flush=True,
     )
 
