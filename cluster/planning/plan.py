@@ -193,7 +193,7 @@ class Planner:
     def elastic(self, seed: int = 0) -> list[dict[str, Any]]:
         """The run on 1 to 1,000 spot nodes, simulated; nodes that the global batch cannot keep busy are left out."""
         run, plan, rows = self.run, self.plan, []
-        a_node = 1 if self.on_cpu else plan.devices_a_node
+        a_node = self.devices_a_node
         for nodes in NODES:
             if nodes * a_node > run.global_batch_pages:
                 break
@@ -253,6 +253,11 @@ class Planner:
         kept = checkpoint * (self.run.keep_checkpoints + 1)  # one more while the newest is being written
         dollars = (corpus + kept) / 1e12 * self.plan.dollars_per_tb_month
         return {"corpus": corpus, "checkpoint": checkpoint, "checkpoints_kept": kept, "dollars_a_month": dollars}
+
+    @property
+    def devices_a_node(self) -> int:
+        """Workers of one node."""
+        return 1 if self.on_cpu else self.plan.devices_a_node
 
     def device_bytes(self) -> float:
         """Memory of the device that one worker has."""

@@ -22,6 +22,7 @@ def as_dict(planner: Planner) -> dict[str, Any]:
         "memory": {**asdict(own), "total": own.total, "device": planner.device_bytes()},
         "memory_by_preset_and_stage": planner.matrix(),
         "training": asdict(planner.training()),
+        "devices_a_node": planner.devices_a_node,
         "elastic": planner.elastic(),
         "corpus": planner.build(),
         "corpus_here": told_as_dict(planner.told) if planner.told else None,
@@ -56,7 +57,7 @@ def as_text(plan: dict[str, Any]) -> str:
         f"training ({source}): {training['hours']:.2f} h, {training['step_s']:.3f} s a step on {training['workers']} "
         f"workers of {training['micro_batches']} micro-batches, {training['epochs']:.3g} epochs, "
         f"{training['tokens'] / 1e9:.2f} G tokens, ${training['dollars']:,.0f}",
-        "the same run on spot nodes, simulated\n"
+        f"the same run on spot nodes of {plan['devices_a_node']}, simulated\n"
         + table(
             ["nodes", "hours", "undisturbed", "nodes lost", "$ spot", "$ on demand"],
             [
