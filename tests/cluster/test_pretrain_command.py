@@ -68,15 +68,16 @@ def refusal(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
     return lines[0]
 
 
-def test_killed_and_stopped_runs_end_as_an_undisturbed_one(tiny_run: Run, tmp_path: Path) -> None:
+def test_killed_and_stopped_runs_end_as_an_undisturbed_one(
+    tiny_run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Killed and stopped in processes of their own; undisturbed, and ended, in this one."""
     settings = tiny_run(tmp_path / "calm", steps=60, eval_every=30, checkpoint_every=10)
     config = write_config(tmp_path / "run.yaml", settings)
-    calm = start("--config", config)
     killed = start("--config", config, "--out", tmp_path / "killed")
     wait_for_step(tmp_path / "killed", 17, killed)
     killed.send_signal(signal.SIGKILL)
     finish(killed, -signal.SIGKILL)
-    finish(calm, 0)
 
     # The run's own settings are taken where none are given.
     again = start("--out", tmp_path / "killed", "--resume")
@@ -89,8 +90,10 @@ def test_killed_and_stopped_runs_end_as_an_undisturbed_one(tiny_run: Run, tmp_pa
     stopped_at = int((tmp_path / "killed" / "latest").read_text().removeprefix("step-"))
     assert stopped_at == metrics(tmp_path / "killed")[-1]["step"] < 60
 
-    out, _ = finish(start("--out", tmp_path / "killed", "--resume", "--json"), 0)
-    summary = json.loads(out)
+    assert main(["pretrain", "--config", str(config)]) == 0
+    capsys.readouterr()
+    assert main(["pretrain", "--out", str(tmp_path / "killed"), "--resume", "--json"]) == 0
+    summary = json.loads(capsys.readouterr().out)
     assert (summary["steps"], summary["samples"], summary["signal"], summary["restarts"]) == (60, 360, None, 2)
     assert lasting(tmp_path / "killed") == lasting(tmp_path / "calm")
     assert not list((tmp_path / "killed" / "checkpoints").glob("*.partial"))
