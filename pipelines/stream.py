@@ -7,16 +7,22 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+# Ray Data looks for finished tasks ten times a second, and until it has, a worker waits for its next item. An actor has
+# that in its queue; but it is a process of its own from start to end, which only many items are worth.
+ITEMS_A_WORKER = 8
+QUEUED = 2  # items an actor holds, with the one at hand
 Work = Callable[[str], dict[str, Any]]
 
 
-def on_ray(items: Sequence[str], work: Work, workers: int) -> Iterator[dict[str, Any]]:
+def on_ray(items: Sequence[str], work: Work, workers: int, queued: bool = False) -> Iterator[dict[str, Any]]:
     """`work` of each item (a text) in Ray's worker processes, the results as they come.
 
     Args:
         items: each one is a task of its own, so that a long one holds up nothing but itself.
         work: returns a mapping of plain values; an exception ends the whole job.
         workers: at once; 0: one a CPU of the cluster.
+        queued: whether no worker should wait between two items, at the price of processes of their own, where there are
+            many items and a known number of workers.
     """
     import ray
 
@@ -24,8 +30,32 @@ def on_ray(items: Sequence[str], work: Work, workers: int) -> Iterator[dict[str,
         return
     start_ray()
     data = ray.data.from_items([{"item": item} for item in items], override_num_blocks=len(items))
-    options = {"concurrency": workers} if workers else {}
-    yield from data.map(lambda row: work(row["item"]), num_cpus=1, **options).iter_rows()
+    fixed = workers or _cpus_of_one_node()
+    if queued and fixed and len(items) >= ITEMS_A_WORKER * fixed:
+        pool = ray.data.ActorPoolStrategy(size=fixed, max_tasks_in_flight_per_actor=QUEUED)
+        results = data.map(_Worker, fn_constructor_args=(work,), num_cpus=1, compute=pool)
+    else:
+        options = {"concurrency": workers} if workers else {}
+        results = data.map(lambda row: work(row["item"]), num_cpus=1, **options)
+    yield from results.iter_rows()
+
+
+def _cpus_of_one_node() -> int:
+    """The CPUs of the only node; 0 where there are several, which may come and go."""
+    import ray
+
+    nodes = [node for node in ray.nodes() if node["Alive"]]
+    return int(nodes[0]["Resources"].get("CPU", 0)) if len(nodes) == 1 else 0
+
+
+class _Worker:
+    """An actor that does one item after the other."""
+
+    def __init__(self, work: Work) -> None:
+        self._work = work
+
+    def __call__(self, row: dict[str, str]) -> dict[str, Any]:
+        return self._work(row["item"])
 
 
 def in_threads(items: Sequence[str], work: Work, workers: int) -> Iterator[dict[str, Any]]:

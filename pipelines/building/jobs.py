@@ -35,7 +35,7 @@ def run_jobs(jobs: Sequence[Mapping[str, Any]], out: Folder, settings: CorpusSet
     with _reading_pool(settings if left else None) as actors, Progress("pages", total, "page") as progress:
         work = partial(read_job, settings.model_dump_json(), str(out), actors)
         progress.start_at(total - sum(pages_of(job) for job in left))
-        for result in on_ray([json.dumps(job) for job in left], work, settings.workers):
+        for result in on_ray([json.dumps(job) for job in left], work, settings.workers, queued=True):
             not_taken += int(result["not_taken"])
             progress.advance(int(result["pages"]), f"{not_taken} not taken")
     return total

@@ -1,11 +1,13 @@
 """SIGKILL at each step of a commit, of a build and of updates, and of Ray's workers: what is there stays whole."""
 
+import json
+import os
 import signal
 import subprocess
 import sys
-import threading
-import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -24,10 +26,12 @@ FLAGS = ["--ocr", "text-layer", "--image-long-side", "100", "--shard-pages", "8"
 STEPS = {
     "before any shard": ("pipelines.building.assemble", "run_jobs", "before"),
     "before a revised shard": ("pipelines.building.revise", "write_part", "before"),
-    "after the data": ("pipelines.corpus.manifest", "write_text", "before"),
-    "after the manifest": ("pipelines.corpus.manifest", "write_text", "after"),
+    "after the data": ("pipelines.corpus.manifest", "commit", "before"),
+    "after the manifest": ("pipelines.corpus.manifest", "commit", "after"),
     "after the clearing": ("pipelines.building.assemble", "clear", "after"),
 }
+# Of the worker that reads and writes a part.
+WORKER_STEPS = {"before it reads", "amid its pages", "before it writes the facts", "after its work"}
 KILLER = """
 import importlib, os, signal, sys
 module, name, when = sys.argv[1:4]
@@ -106,31 +110,70 @@ def test_an_update_killed_at_a_step_leaves_the_old_corpus_or_the_new(
     same(corpus, built / ("fine" if in_place else "corpus"))
 
 
-def test_a_killed_ray_worker_costs_nothing(tmp_path: Path, built: Path) -> None:
-    killed: list[int] = []
-    done = threading.Event()
-
-    def kill() -> None:
-        while not done.is_set() and len(killed) < 2:
-            for process in psutil.Process().children(recursive=True):
-                try:
-                    if process.name().startswith("ray::") and "Map" in " ".join(process.cmdline()):
-                        process.kill()
-                        killed.append(process.pid)
-                        break
-                except psutil.Error:
-                    continue
-            time.sleep(0.3)
-
-    thread = threading.Thread(target=kill)
-    thread.start()
+def is_alive(pid: int) -> bool:
     try:
-        build([str(built / "in"), str(built / "more")], tmp_path / "out", SETTINGS)
-    finally:
-        done.set()
-        thread.join()
-    assert killed, "a worker was killed while it worked"
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE  # which has ended and waits for Ray to look
+    except psutil.NoSuchProcess:
+        return False
+
+
+def deadly(marks: Path) -> Callable[..., dict[str, Any]]:
+    """`read_job`, but its Ray worker dies of SIGKILL when the first of all comes to each of WORKER_STEPS.
+
+    Each leaves a file in `marks` that names the worker and its reading child.
+    """
+
+    def read_job(*args: Any) -> dict[str, Any]:
+        from pipelines.building import jobs
+        from pipelines.corpus import parts
+
+        maker = jobs.page_maker(args[0], args[2])
+        rows, write_table = maker.rows, parts.write_table
+
+        def reach(step: str) -> None:
+            try:
+                with (marks / step).open("x") as mark:
+                    json.dump([os.getpid(), maker.reader.child_pid], mark)
+            except FileExistsError:
+                return
+            os.kill(os.getpid(), signal.SIGKILL)
+
+        def rows_until(unit: Any) -> Any:
+            done = rows(unit)
+            reach("amid its pages")
+            return done
+
+        def write_until(*asked: Any) -> Any:
+            if "signature" in asked[2].schema.names:
+                reach("before it writes the facts")
+            return write_table(*asked)
+
+        reach("before it reads")
+        vars(maker)["rows"], parts.write_table = rows_until, write_until
+        try:
+            done = jobs.read_job(*args)
+        finally:
+            del vars(maker)["rows"]
+            parts.write_table = write_table
+        reach("after its work")
+        return done
+
+    return read_job
+
+
+@pytest.mark.parametrize("shard_pages", [8, 2], ids=["tasks", "actors"])  # two pages: jobs enough for actors
+def test_a_killed_ray_worker_costs_nothing(
+    tmp_path: Path, built: Path, monkeypatch: pytest.MonkeyPatch, shard_pages: int
+) -> None:
+    (marks := tmp_path / "marks").mkdir()
+    monkeypatch.setattr("pipelines.building.jobs.read_job", deadly(marks))
+    settings = SETTINGS.model_copy(update={"shard_pages": shard_pages})
+    build([str(built / "in"), str(built / "more")], tmp_path / "out", settings)
     same(tmp_path / "out", built / "whole")
+    assert {mark.name for mark in marks.iterdir()} == WORKER_STEPS
+    processes = {pid for mark in marks.iterdir() for pid in json.loads(mark.read_text()) if pid}
+    assert len(processes) > len(WORKER_STEPS), "workers and reading children"
+    assert not [pid for pid in processes if is_alive(pid)]
 
 
 def test_another_parallelism_gives_the_same_corpus(tmp_path: Path, built: Path) -> None:
