@@ -183,6 +183,10 @@ def main() -> None:
     ray.init(address="local", num_cpus=args.processes, include_dashboard=False, log_to_driver=False, logging_level=40)
     with tempfile.TemporaryDirectory() as folder:
         files = usable(args.pdfs) if args.pdfs else draw_documents(Path(folder))
+        pages = 0
+        for path in files:
+            with pymupdf.open(path) as pdf:
+                pages += len(pdf)
         starts: list[float] = []
 
         def with_build() -> float:
@@ -203,12 +207,14 @@ def main() -> None:
     base = max(rates["bare loop"])
     print(
         f"{platform.processor() or 'CPU'}, {args.processes} processes, load {os.getloadavg()[0]:.1f}, "
-        f"{len(files)} documents, best of {args.rounds}"
+        f"{len(files)} documents, {pages} pages, best of {args.rounds}"
     )
     print(f"{'':<24}{'pages/s':>9}{'a process':>11}{'of bare loop':>14}   round by round")
     for name, rate in rates.items():
         rounds = " ".join(f"{mine / bare:.2f}" for mine, bare in zip(rate, rates["bare loop"], strict=True))
         print(f"{name:<24}{max(rate):>9.1f}{max(rate) / args.processes:>11.1f}{max(rate) / base:>14.2f}   {rounds}")
+    each = {name: [round(one, 1) for one in rate] for name, rate in rates.items()}
+    print(f"pages/s of each round: {each}")
     print(f"start of a build's page stage, left out: {min(starts):.1f} s")
     if args.json:
         print(json.dumps({"processes": args.processes, "documents": len(files), "pages_per_second": rates}, indent=2))
