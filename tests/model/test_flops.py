@@ -20,7 +20,7 @@ def test_the_rule_gives_the_projects_table(preset: str, text: int, giga: int) ->
 @pytest.mark.parametrize("change", [{}, {"feed_forward_proj": "gated-gelu"}])
 def test_the_rule_counts_what_a_step_multiplies(change: dict[str, str]) -> None:
     """Against torch's own counter of the products that run; it differs by the first convolution's input gradient."""
-    config = small_config(**change)
+    config = small_config(packing="never", **change)
     model = DocFormerV2ForConditionalGeneration(config).train()
     batch = page_batch(config, batch=2, tokens=12, targets=7)
     with FlopCounterMode(display=False) as counter:
