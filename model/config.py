@@ -61,8 +61,8 @@ class DocFormerV2Config(PreTrainedConfig):  # type: ignore[misc]
         loss_weight_dlm, loss_weight_line, loss_weight_grid: weights of the three losses; 0 switches one off.
         attention_path: "auto" (by device, as measured), "reference", "sample", "sdpa" or "flex".
         packing: where padding is left out of both stacks, the batch's sequences side by side in one row: "auto" (by
-            attention path "sample", in steps that are not compiled), "always" (on CUDA by FlexAttention) or "never". MFU
-            counts padding all the same (`flops.RULE`).
+            attention path "sample", in steps that are not compiled), "always" (on CUDA by FlexAttention) or "never".
+            MFU counts padding all the same (`flops.RULE`).
 
     Raises:
         ModelInputError: sizes that do not fit together.
