@@ -17,6 +17,7 @@ class EngineSettings:
         accumulation: "fp32" or "bf16": in which the gradients of a step's micro-batches are summed under bf16.
         offload: "none", or "cpu": master weights, moments and the update in host memory (stages 1 to 3).
         activation_checkpointing: compute each layer's inside anew in the backward pass instead of keeping it.
+        compile: whether the model runs through torch.compile (stages 0 to 2).
         weight_decay, beta2, gradient_clip: constants of the optimizer.
     """
 
@@ -25,6 +26,7 @@ class EngineSettings:
     accumulation: str
     offload: str
     activation_checkpointing: bool
+    compile: bool
     weight_decay: float
     beta2: float
     gradient_clip: float

@@ -48,6 +48,8 @@ class Engine:
         if settings.activation_checkpointing:
             enable: Any = model.gradient_checkpointing_enable
             enable({"use_reentrant": False})
+        if settings.compile:
+            model.compile()  # in place: parameters keep their names, DeepSpeed's hooks their gradients
         optimizer = GatedAdamW(
             parameter_groups(model, settings.weight_decay), lr=0.0, betas=(0.9, settings.beta2), fused=True
         )

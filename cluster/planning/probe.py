@@ -106,6 +106,7 @@ def _run(request: ProbeRequest) -> Probe:
             accumulation="fp32",
             offload="none",
             activation_checkpointing=request.activation_checkpointing,
+            compile=False,
             weight_decay=0.01,
             beta2=0.98,
             gradient_clip=1.0,

@@ -40,6 +40,8 @@ class TrainingState:
                 accumulation=settings.accumulation,
                 offload=settings.offload,
                 activation_checkpointing=settings.activation_checkpointing,
+                compile=settings.compile == "always"
+                or (settings.compile == "auto" and torch.cuda.is_available() and settings.zero < 3),
                 weight_decay=settings.weight_decay,
                 beta2=settings.beta2,
                 gradient_clip=settings.gradient_clip,

@@ -51,10 +51,11 @@ def reference(tiny_run: Run, module_folder: Path) -> dict[int, float]:
         {"activation_checkpointing": True},
         {"checkpoint_in_background": False},
         {"micro_batch_pages": 6},
+        pytest.param({"compile": "always", "zero": 1}, marks=pytest.mark.slow),
     ],
     ids=lambda changes: "-".join(map(str, changes.values())),
 )
-def test_settings_that_save_memory_change_no_loss(
+def test_settings_that_save_memory_or_time_change_no_loss(
     tiny_run: Run, tmp_path: Path, reference: dict[int, float], changes: dict[str, Any]
 ) -> None:
     run = tmp_path / "run"
@@ -71,9 +72,11 @@ def test_offload_at_stage_3_and_a_checkpoint_between(
     agree(tmp_path / "run", reference, 1e-3)
 
 
-def test_offload_without_a_sharded_optimizer_is_refused(tiny_run: Run, tmp_path: Path) -> None:
+def test_what_does_not_go_with_a_stage_is_refused(tiny_run: Run, tmp_path: Path) -> None:
     with pytest.raises(ValidationError, match="set zero to 1, 2 or 3"):
         tiny_run(tmp_path / "run", offload="cpu", zero=0)
+    with pytest.raises(ValidationError, match="set zero to 2"):
+        tiny_run(tmp_path / "run", compile="always", zero=3)
 
 
 @pytest.mark.parametrize("accumulation", ["fp32", "bf16"])
