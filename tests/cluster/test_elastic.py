@@ -6,7 +6,6 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from statistics import fmean
 
 import pytest
 import yaml
@@ -16,7 +15,6 @@ from tests.cluster.machines import Command, Machines
 
 Run = Callable[..., PretrainSettings]
 GOES_ON_S, GROWS_BACK_S = 45, 60
-STEPS_A_MEAN = 50
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 ELASTIC = {
     "ray": True,
@@ -27,6 +25,9 @@ ELASTIC = {
     "eval_every": 100_000,
     "checkpoint_every": 20,
     "resize_every_s": 5,
+    # Two workers add in another order than one. At ten times this rate, on so few pages, that difference of rounding
+    # doubles every few steps, without any kill; at this one it stays below 2e-5 over 800 steps.
+    "learning_rate": 3e-4,
 }
 
 
@@ -47,11 +48,7 @@ def elastic(tiny_run: Run, run: Path, machines: Machines | None, **changes: obje
 
 
 def agrees_with_an_undisturbed_run(tiny_run: Run, disturbed: Command) -> None:
-    """Every step once, the same samples in it, and the loss curve of one plain process.
-
-    Another number of workers adds in another order. That difference of rounding grows from step to step, with or
-    without kills (1e-6 at step 30, 1e-3 at step 100), so losses are compared step by step at first, then in means.
-    """
+    """Every step once, the same samples in it, and the loss curve of one plain process."""
     lines = disturbed.metrics()
     assert [line["step"] for line in lines] == list(range(1, len(lines) + 1))
     calm = elastic(tiny_run, disturbed.run.with_name("calm"), None, ray=False, workers=1)
@@ -59,13 +56,9 @@ def agrees_with_an_undisturbed_run(tiny_run: Run, disturbed: Command) -> None:
     calm.end(signal.SIGTERM, 143)
     pairs = list(zip(lines, calm.metrics(), strict=False))
     assert all(ours["batch_digest"] == theirs["batch_digest"] for ours, theirs in pairs)
-    for ours, theirs in pairs[:STEPS_A_MEAN]:
+    for ours, theirs in pairs:
         for loss in ("loss", "loss_dlm", "loss_line", "loss_grid"):
             assert ours[loss] == pytest.approx(theirs[loss], rel=1e-3), (ours, theirs)
-    for start in range(0, len(pairs) - STEPS_A_MEAN + 1, STEPS_A_MEAN):
-        both = zip(*((a["loss"], b["loss"]) for a, b in pairs[start : start + STEPS_A_MEAN]), strict=True)
-        ours_mean, calm_mean = map(fmean, both)
-        assert ours_mean == pytest.approx(calm_mean, rel=1e-2), start
 
 
 def test_a_machine_dies_and_comes_back(tiny_run: Run, tmp_path: Path, machines: Machines) -> None:
