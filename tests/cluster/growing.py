@@ -50,6 +50,7 @@ class GrowingCluster:
             "provider": {
                 **{"type": "external", "module": PROVIDER, "gcs_address": self.address},
                 "disable_node_updaters": True,
+                "use_node_id_as_ip": True,  # all nodes have this machine's
             },
             "head_node_type": HEAD,
             "available_node_types": {
