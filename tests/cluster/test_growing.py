@@ -23,8 +23,8 @@ from tests.stores import s3_bucket
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 FLAGS = ["--ocr", "text-layer", "--image-long-side", "1600", "--shard-pages", "8"]
 SETTINGS = CorpusSettings(ocr="text-layer", image_long_side=1600, shard_pages=8)
-# Ray Data asks for another node at most every so many seconds, once those there were busy for as long (10 by default), and
-# what it asked for counts for so many seconds (180 by default), also when the driver is gone.
+# Ray Data asks for another node at most every so many seconds, once those there were busy for as long (10 by default),
+# and what it asked for counts for so many seconds (180 by default), also when the driver is gone.
 SOON = {
     "RAY_DATA_MIN_GAP_BETWEEN_AUTOSCALING_REQUESTS": "2",
     "RAY_DATA_CLUSTER_UTIL_AVG_WINDOW_S": "2",
