@@ -1,9 +1,11 @@
-"""ZeRO 1's gradients in one piece: copied once into a flat tensor, averaged over the ranks; a rank's part is a view.
+"""ZeRO 1's gradients in one piece: summed where they stay, exchanged there while the backward pass goes on.
 
-DeepSpeed itself copies every gradient four times on this way, into memory that it takes anew for each of them.
+DeepSpeed itself copies every gradient four times on this way, into memory that it takes anew for each of them, and
+exchanges them when the last one is there.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -11,47 +13,132 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+# As DDP has it: large enough for a network's speed, small enough that the first leaves early.
+BUCKET_BYTES = 25 << 20
 
-def reduce_in_one_piece(optimizer: Any) -> None:
-    """Replace how DeepSpeed's optimizer of stage 1 averages the gradients of a step over the ranks.
 
-    The one that it has for bf16 with sums in fp32 is another, which keeps them in one piece already.
+@dataclass
+class _Bucket:
+    """Elements start .. end of the flat gradients, and how many of its parameters' gradients are still to come."""
+
+    start: int
+    end: int
+    parameters: int
+    missing: int
+
+
+class FlatGradients:
+    """The gradients of some parameters as views of one tensor, in which the backward passes of a step add them up.
+
+    A parameter's first gradient of a step is copied there while it is fresh, and takes its place; autograd adds the
+    later ones to it. In the step's last backward pass the sum over the ranks begins as soon as a bucket is complete, in
+    an order that is the same on all ranks.
+
+    Args:
+        places: parameters, and their first elements in the flat tensor, in rising order.
+        length: elements of the flat tensor; those of no parameter stay 0.
+        ranks: process group that adds its gradients up.
     """
-    from deepspeed.runtime.zero.stage_1_and_2 import DeepSpeedZeroOptimizer
 
-    if isinstance(optimizer, DeepSpeedZeroOptimizer):
-        optimizer.reduce_gradients = partial(_reduce, optimizer)
-
-
-@torch.no_grad()
-def _reduce(optimizer: Any, pipeline_parallel: bool = False) -> None:
-    from deepspeed.runtime.zero.stage_1_and_2 import GradPartitionBufferGroup
-
-    for group, weights in enumerate(optimizer.bit16_groups_flat):
-        flat = torch.empty(weights.numel(), dtype=optimizer.gradient_accumulation_dtype, device=weights.device)
-        places = list(_places(weights, optimizer.bit16_groups[group]))
-        end = 0
-        for start, parameter in places:
-            flat[end:start].zero_()
-            end = start + parameter.numel()
-            gradient = optimizer.get_gradient_for_reduction(parameter)
-            flat[start:end].copy_(torch.zeros(()) if gradient is None else gradient.reshape(-1))
-            parameter.grad = None
-            optimizer.clear_grad_attribute(parameter)
-        flat[end:].zero_()
-        ranks = optimizer.real_dp_process_group[group]
-        if dist.get_world_size(ranks) > 1:
-            dist.all_reduce(flat.div_(dist.get_world_size(ranks)), group=ranks)
-        size = int(optimizer.partition_size[group])
-        low = size * dist.get_rank(ranks)
-        own = [
-            flat[max(start, low) : min(start + parameter.numel(), low + size)]
-            for start, parameter in places
-            if max(start, low) < min(start + parameter.numel(), low + size)
+    def __init__(self, places: Iterable[tuple[int, Any]], length: int, ranks: Any) -> None:
+        self._places, self._ranks = list(places), ranks
+        some = self._places[0][1]
+        self._flat = torch.zeros(length, dtype=some.dtype, device=some.device)
+        self._views = [
+            self._flat[start : start + parameter.numel()].view_as(parameter) for start, parameter in self._places
         ]
-        optimizer.averaged_gradients[group] = GradPartitionBufferGroup(own, flat[low : low + size])
-    optimizer._release_ipg_buffers()
-    optimizer._epilogue_ran_this_backward = True
+        self._buckets: list[_Bucket] = []
+        end = length
+        for (start, parameter), view in reversed(list(zip(self._places, self._views, strict=True))):
+            if not self._buckets or (self._buckets[-1].end - start) * self._flat.itemsize > BUCKET_BYTES:
+                self._buckets.append(_Bucket(start, end, 0, 0))
+            bucket = self._buckets[-1]
+            bucket.start = end = start
+            bucket.parameters += 1
+            parameter.register_post_accumulate_grad_hook(partial(self._settle, view=view, bucket=bucket))
+        self._buckets[-1].start = 0
+        self._last = False
+        self._under_way: list[Any] = []
+
+    def begin(self, last: bool) -> None:
+        """Call before each backward pass; the sum over the ranks is made in the step's last one."""
+        self._last = last and dist.get_world_size(self._ranks) > 1
+        for bucket in self._buckets:
+            bucket.missing = bucket.parameters
+
+    def take(self) -> Tensor:
+        """The flat tensor summed over the ranks, 0 where no rank has a gradient; the parameters have none any more."""
+        for (_, parameter), view in zip(self._places, self._views, strict=True):
+            if parameter.grad is None:
+                view.zero_()
+            parameter.grad = None
+        if self._last:
+            self._exchange(len(self._buckets))
+            for work in self._under_way:
+                work.wait()
+            self._under_way = []
+        return self._flat
+
+    def parts(self, low: int, high: int) -> list[Tensor]:
+        """Elements low .. high of the flat tensor that are of parameters, a view for each of these."""
+        ends = [(max(start, low), min(start + parameter.numel(), high)) for start, parameter in self._places]
+        return [self._flat[start:end] for start, end in ends if start < end]
+
+    def _settle(self, parameter: Tensor, view: Tensor, bucket: _Bucket) -> None:
+        if parameter.grad is not None and parameter.grad is not view:
+            parameter.grad = view.copy_(parameter.grad)
+        if self._last:
+            bucket.missing -= 1
+            complete = next((k for k, one in enumerate(self._buckets) if one.missing), len(self._buckets))
+            self._exchange(complete)
+
+    def _exchange(self, until: int) -> None:
+        for bucket in self._buckets[len(self._under_way) : until]:
+            part = self._flat[bucket.start : bucket.end]
+            self._under_way.append(dist.all_reduce(part, group=self._ranks, async_op=True))
+
+
+class GradientExchange:
+    """Takes the place of how DeepSpeed's optimizer of stage 1 gathers the gradients of a step and adds them up.
+
+    Losses have to be the shares of the ranks in the global one: gradients are added up, not averaged.
+    """
+
+    def __init__(self, optimizer: Any) -> None:
+        self._optimizer = optimizer
+        self._flats = [
+            FlatGradients(_places(weights, parameters), weights.numel(), ranks)
+            for weights, parameters, ranks in zip(
+                optimizer.bit16_groups_flat, optimizer.bit16_groups, optimizer.real_dp_process_group, strict=True
+            )
+        ]
+        optimizer.reduce_gradients = self._reduce
+
+    @classmethod
+    def of(cls, optimizer: Any) -> "GradientExchange | None":
+        """None where DeepSpeed's own way stays: its optimizer for bf16 with sums in fp32 keeps them in one piece."""
+        from deepspeed.runtime.zero.stage_1_and_2 import DeepSpeedZeroOptimizer
+
+        fits = isinstance(optimizer, DeepSpeedZeroOptimizer) and not optimizer.use_grad_accum_attribute
+        return cls(optimizer) if fits else None
+
+    def begin(self, last: bool) -> None:
+        """Call before each backward pass with whether it ends the step."""
+        for gradients in self._flats:
+            gradients.begin(last)
+
+    @torch.no_grad()
+    def _reduce(self, pipeline_parallel: bool = False) -> None:
+        from deepspeed.runtime.zero.stage_1_and_2 import GradPartitionBufferGroup
+
+        optimizer = self._optimizer
+        for group, gradients in enumerate(self._flats):
+            flat, size = gradients.take(), int(optimizer.partition_size[group])
+            low = size * dist.get_rank(optimizer.real_dp_process_group[group])
+            own = GradPartitionBufferGroup(gradients.parts(low, low + size), flat[low : low + size])
+            optimizer.averaged_gradients[group] = own
+        optimizer._release_ipg_buffers()
+        optimizer._epilogue_ran_this_backward = True
 
 
 def _places(weights: Tensor, parameters: list[Any]) -> Iterator[tuple[int, Any]]:

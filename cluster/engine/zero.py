@@ -14,9 +14,10 @@ import torch
 from torch import Tensor, nn
 
 from cluster.engine.deepspeed_import import import_deepspeed
-from cluster.engine.gradients import reduce_in_one_piece
+from cluster.engine.gradients import GradientExchange
 from cluster.engine.optimizer import GatedAdamW, parameter_groups
 from cluster.engine.settings import EngineSettings, deepspeed_config
+from cluster.engine.weights import gather_by_broadcasts
 
 MOMENTS = ("exp_avg", "exp_avg_sq")
 
@@ -56,8 +57,12 @@ class Engine:
         self._engine, self._optimizer, _, _ = import_deepspeed().initialize(
             model=model, optimizer=optimizer, config=deepspeed_config(settings, self.stage), dist_init_required=False
         )
-        if self.stage == 1 and settings.offload == "none":
-            reduce_in_one_piece(self._optimizer)
+        if torch.distributed.get_backend() == "gloo":
+            gather_by_broadcasts()
+        in_one_piece = self.stage == 1 and settings.offload == "none"
+        self._gradients = GradientExchange.of(self._optimizer) if in_one_piece else None
+        if self.stage in (1, 2) and settings.precision == "fp32" and settings.offload == "none":
+            self._keep_weights_once()
         self.module: nn.Module = self._engine.module
         self._inner: GatedAdamW = getattr(self._optimizer, "optimizer", self._optimizer)
         # Stage 0 in fp32 is the plain optimizer, for which DeepSpeed keeps no gradient norm.
@@ -77,8 +82,11 @@ class Engine:
     def backward(self, loss: Tensor, last: bool) -> None:
         """Add a micro-batch's gradient; `loss` is its share of the global loss, `last` whether it ends the step."""
         self._engine.set_gradient_accumulation_boundary(last)
-        # DeepSpeed averages over the ranks; the shares must add up instead.
-        self._engine.backward(loss * self.world_size)
+        if self._gradients is not None:
+            self._gradients.begin(last)
+            self._engine.backward(loss)
+        else:  # DeepSpeed averages over the ranks; the shares must add up instead.
+            self._engine.backward(loss * self.world_size)
         if not last:
             self._engine.step()
 
@@ -173,6 +181,14 @@ class Engine:
                 kept[0].all_gather(kept)
         elif not self._plain_update:
             self._optimizer.update_lp_params()
+
+    def _keep_weights_once(self) -> None:
+        """Have AdamW update the model's own weights, of which DeepSpeed keeps a copy for it, in fp32 too."""
+        optimizer = self._optimizer
+        for group, masters in enumerate(optimizer.single_partition_of_fp32_groups):
+            rank = torch.distributed.get_rank(optimizer.real_dp_process_group[group])
+            masters.data = optimizer.parallel_partitioned_bit16_groups[group][rank].data
+        optimizer._link_all_hp_params()
 
     def _create_moments(self) -> None:
         """Give every tensor that AdamW updates here its moments now, so that they can be loaded before any step."""

@@ -66,11 +66,14 @@ def memory(
     size = 2 if precision == "bf16" else 4
     stage = max(zero, 1) if precision == "bf16" else zero
     bucket = size * min(elements, BUCKET_ELEMENTS)
-    if stage == 0:
-        copy = 12.0 * elements if copies else 0.0
-        return Memory(4 * elements, 4 * elements, 8 * elements, bucket, model.activation_bytes, copy, process)
-    # From stage 1 on: the sum of gradients, the masters and the moments of the worker's own share, in fp32.
-    own = elements / workers
+    own = elements / (workers if stage else 1)
+    in_place = precision == "fp32" and not offload  # AdamW updates the weights themselves (cluster/engine/zero.py)
+    if stage == 0 or (stage == 1 and in_place):
+        # Gradients are summed and exchanged where they stay; beside them are those that a backward pass has just made.
+        copy = 12 * own if copies else 0.0
+        return Memory(4 * elements, 4 * elements, 8 * own, bucket, model.activation_bytes, copy, process)
+    masters = 0.0 if in_place and stage < 3 else 4 * own
+    # Besides a micro-batch's gradients their sum, masters and moments of the worker's own share, in fp32.
     gathered = 0.0
     if stage == 3:
         # Weights that a step has gathered stay until others need the room, and are gathered through a second buffer.
@@ -78,7 +81,7 @@ def memory(
     return Memory(
         weights=gathered + size * (own if stage == 3 else elements),
         gradients=size * (own if stage == 3 else elements) + 4 * own,
-        optimizer=0.0 if offload else 12 * own,
+        optimizer=0.0 if offload else masters + 8 * own,
         buffers=bucket + gathered,
         activations=model.activation_bytes,
         checkpoint=12 * own if copies else 0.0,

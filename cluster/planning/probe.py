@@ -31,7 +31,7 @@ class Probe:
     """What was seen.
 
     Attributes:
-        model_s: least seconds of one micro-batch of the model without an engine around it, gradients held.
+        model_s: seconds of one micro-batch of the model without an engine around it, gradients held.
         forward_backward_s: of one in the engine.
         update_s: of one update.
         peak_bytes: memory of the device at most; on a CPU the resident memory of the process.
@@ -85,7 +85,7 @@ def _run(request: ProbeRequest) -> Probe:
     clock = time.perf_counter if cuda else undisturbed_clock()
 
     def timed(work: Callable[[], Any], rounds: int) -> float:
-        """Least seconds of `work` after a first time that does not count: what disturbs a machine only adds."""
+        """Usual seconds of `work` after a first time that does not count."""
         taken = []
         for _ in range(rounds + 1):
             started = clock()
@@ -93,7 +93,7 @@ def _run(request: ProbeRequest) -> Probe:
             if cuda:
                 torch.cuda.synchronize()
             taken.append(clock() - started)
-        return min(taken[1:])
+        return statistics.median(taken[1:])
 
     model_s = timed(lambda: model(**batch, denominators=denominators).loss.backward(), request.rounds)
     model.zero_grad()
@@ -126,7 +126,7 @@ def _run(request: ProbeRequest) -> Probe:
         updates.append(clock() - started)
 
     whole_s = timed(step, request.rounds)
-    update_s = min(updates[1:])
+    update_s = statistics.median(updates[1:])
     return Probe(model_s, whole_s - update_s, update_s, peak_bytes(engine.device), parameters)
 
 

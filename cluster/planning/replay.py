@@ -73,7 +73,7 @@ def _seconds(operator: Operator, repeats: int) -> float:
     try:
         with torch.no_grad():
             operator.function(*args, **kwargs)
-            return min(_once(operator.function, args, kwargs) for _ in range(repeats))
+            return statistics.median(_once(operator.function, args, kwargs) for _ in range(repeats))
     except (RuntimeError, IndexError, TypeError):
         return 0.0
 
@@ -107,7 +107,7 @@ def fresh_byte_seconds(repeats: int = 5) -> float:
     for _ in range(repeats):
         block = mmap.mmap(-1, BLOCK_BYTES, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
         found.append(fill(block) - fill(block))
-    return max(0.0, min(found)) / BLOCK_BYTES
+    return max(0.0, statistics.median(found)) / BLOCK_BYTES
 
 
 def _run(request: ReplayRequest) -> Replay:

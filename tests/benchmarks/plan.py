@@ -2,8 +2,8 @@
 
     python tests/benchmarks/plan.py --preset small --batches 1 2 4 --zero 0 1
 
-The real loop is `docformer pretrain --no-ray` on generated pages that fill a sample. Prints predicted / measured, of
-the fastest step first: both are times of an undisturbed machine, which two virtual cores seldom are.
+The real loop is `docformer pretrain --no-ray` on generated pages that fill a sample. Prints predicted / measured, which
+is the median over the steps after the first few.
 """
 
 import argparse
@@ -43,7 +43,7 @@ def main() -> None:
     parser.add_argument("--preset", default="small")
     parser.add_argument("--batches", type=int, nargs="+", default=[1, 2, 4])
     parser.add_argument("--zero", type=int, nargs="+", default=[0, 1])
-    parser.add_argument("--steps", type=int, default=8)
+    parser.add_argument("--steps", type=int, default=16)
     parser.add_argument("--threads", type=int, default=0, help="1: processor time, which other programs hardly disturb")
     args = parser.parse_args()
     if args.threads:
@@ -92,14 +92,13 @@ def compare(folder: Path, preset: str, pages: int, zero: int, steps: int, known:
     command = [sys.executable, "-m", "cluster.cli", "pretrain", "--config", str(config)]
     metrics = Path(settings.out) / "metrics.jsonl"
     real, cpu_s = watch(command, metrics)
-    steps_s = sorted(line["step_seconds"] for line in real)
-    step_s = cpu_s if os.environ.get("OMP_NUM_THREADS") == "1" else steps_s[0]
-    typical = statistics.median(steps_s)
-    of_page = real[-1]["tokens"] / real[-1]["samples"]
+    steps_s = [line["step_seconds"] for line in real]
+    step_s = cpu_s if os.environ.get("OMP_NUM_THREADS") == "1" else statistics.median(steps_s[steps // 4 :])
+    of_page = statistics.fmean(line["tokens"] for line in real) / pages
     peak, predicted = max(line["peak_memory_bytes"] for line in real), planner.memory().total
     print(
         f"{preset}, {pages} pages, zero {zero}: time {told:.2f} / {step_s:.2f} s = {told / step_s:.2f} "
-        f"(median {typical:.2f} s, {told / typical:.2f}); "
+        f"(steps of {min(steps_s):.2f} to {max(steps_s):.2f} s); "
         f"memory {predicted / 1e9:.2f} / {peak / 1e9:.2f} GB = {predicted / peak:.2f}; "
         f"{of_page:.0f} of {planner.shape.text + planner.shape.targets} positions used",
         flush=True,

@@ -7,9 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+import torch.distributed as dist
 from pydantic import ValidationError
 
 from cluster.checkpoints.shelf import complete
+from cluster.engine import gradients
 from cluster.pretraining import pretrain
 from cluster.settings import PretrainSettings
 from tests.cluster.gang import train_together
@@ -70,6 +73,39 @@ def test_offload_at_stage_3_and_a_checkpoint_between(
     first = tiny_run(tmp_path / "run", zero=3, offload="cpu", steps=8, activation_checkpointing=True)
     train_together([first], tmp_path)
     agree(tmp_path / "run", reference, 1e-3)
+
+
+def test_gradients_in_one_piece_are_those_of_all_ranks(tmp_path: Path) -> None:
+    train_together([], tmp_path, before=_add_up)
+
+
+def _add_up() -> None:
+    """Two ranks, a bucket for each parameter; only rank 0 uses the second one, no rank the third in the second step."""
+    gradients.BUCKET_BYTES = 1
+    rank = dist.get_rank()
+    weights = [torch.nn.Parameter(torch.ones(2, 3)) for _ in range(3)]
+    flat = gradients.FlatGradients([(0, weights[0]), (6, weights[1]), (14, weights[2])], 24, dist.group.WORLD)
+    used = [[0, 1, 2], [0, 1] if rank == 0 else [0]]
+    for step in range(2):
+        for micro_batch in range(2):
+            flat.begin(last=micro_batch == 1)
+            sum((weights[k] * (k + 1) * (rank + 1)).sum() for k in used[step]).backward()
+        added = 2 * torch.tensor([3.0, 2 * (3.0 if step == 0 else 1.0), 9.0 if step == 0 else 0.0])
+        expected = torch.zeros(24)
+        for start, value in zip((0, 6, 14), added, strict=True):
+            expected[start : start + 6] = value
+        assert torch.equal(flat.take(), expected), (rank, step)
+        assert all(weight.grad is None for weight in weights)
+    assert [len(part) for part in flat.parts(3, 16)] == [3, 6, 2]
+
+
+def test_exchange_in_many_pieces_changes_no_loss(tiny_run: Run, tmp_path: Path, reference: dict[int, float]) -> None:
+    train_together([tiny_run(tmp_path / "run", zero=1)], tmp_path, before=_many_pieces)
+    agree(tmp_path / "run", reference, 1e-3)
+
+
+def _many_pieces() -> None:
+    gradients.BUCKET_BYTES = 10_000
 
 
 def test_what_does_not_go_with_a_stage_is_refused(tiny_run: Run, tmp_path: Path) -> None:

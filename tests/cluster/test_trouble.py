@@ -180,7 +180,7 @@ def test_a_rank_that_hangs_ends_the_run_with_the_stacks_of_all(tiny_run: Run, tm
     stacks = {path.name: path.read_text() for path in (tmp_path / "run" / "stacks").iterdir()}
     assert set(stacks) == {"rank-0.txt", "rank-1.txt"}
     assert "hanging" in stacks["rank-1.txt"]
-    assert "cluster/engine/exchange.py" in stacks["rank-0.txt"] or "distributed" in stacks["rank-0.txt"]
+    assert "cluster/engine/" in stacks["rank-0.txt"]
     texts = [event["text"] for event in events(tmp_path / "run", "hang")]
     assert any("rank 1 hangs in step 5: nothing ended for hang_timeout_s = 12 s" in text for text in texts)
     train_together([tiny_run(tmp_path / "run")], tmp_path, workers=1)
