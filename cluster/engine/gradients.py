@@ -31,31 +31,33 @@ class FlatGradients:
     """The gradients of some parameters as views of one tensor, in which the backward passes of a step add them up.
 
     A parameter's first gradient of a step is copied there while it is fresh, and takes its place; autograd adds the
-    later ones to it. In the step's last backward pass the sum over the ranks begins as soon as a bucket is complete, in
-    an order that is the same on all ranks.
+    later ones to it. Where sums have another type than the parameter, each gradient is added as it comes. In the step's
+    last backward pass the sum over the ranks begins as soon as a bucket is complete, in an order that is the same on
+    all ranks.
 
     Args:
         places: parameters, and their first elements in the flat tensor, in rising order.
         length: elements of the flat tensor; those of no parameter stay 0.
         ranks: process group that adds its gradients up.
+        dtype: of the sums.
     """
 
-    def __init__(self, places: Iterable[tuple[int, Any]], length: int, ranks: Any) -> None:
+    def __init__(self, places: Iterable[tuple[int, Any]], length: int, ranks: Any, dtype: torch.dtype) -> None:
         self._places, self._ranks = list(places), ranks
-        some = self._places[0][1]
-        self._flat = torch.zeros(length, dtype=some.dtype, device=some.device)
+        self._flat = torch.zeros(length, dtype=dtype, device=self._places[0][1].device)
         self._views = [
             self._flat[start : start + parameter.numel()].view_as(parameter) for start, parameter in self._places
         ]
+        self._begun = [False] * len(self._places)  # of which parameters this step has gradients
         self._buckets: list[_Bucket] = []
         end = length
-        for (start, parameter), view in reversed(list(zip(self._places, self._views, strict=True))):
+        for place, (start, parameter) in reversed(list(enumerate(self._places))):
             if not self._buckets or (self._buckets[-1].end - start) * self._flat.itemsize > BUCKET_BYTES:
                 self._buckets.append(_Bucket(start, end, 0, 0))
             bucket = self._buckets[-1]
             bucket.start = end = start
             bucket.parameters += 1
-            parameter.register_post_accumulate_grad_hook(partial(self._settle, view=view, bucket=bucket))
+            parameter.register_post_accumulate_grad_hook(partial(self._settle, place=place, bucket=bucket))
         self._buckets[-1].start = 0
         self._last = False
         self._under_way: list[Any] = []
@@ -68,10 +70,11 @@ class FlatGradients:
 
     def take(self) -> Tensor:
         """The flat tensor summed over the ranks, 0 where no rank has a gradient; the parameters have none any more."""
-        for (_, parameter), view in zip(self._places, self._views, strict=True):
-            if parameter.grad is None:
+        for (_, parameter), view, begun in zip(self._places, self._views, self._begun, strict=True):
+            if not begun:
                 view.zero_()
             parameter.grad = None
+        self._begun = [False] * len(self._places)
         if self._last:
             self._exchange(len(self._buckets))
             for work in self._under_way:
@@ -84,9 +87,12 @@ class FlatGradients:
         ends = [(max(start, low), min(start + parameter.numel(), high)) for start, parameter in self._places]
         return [self._flat[start:end] for start, end in ends if start < end]
 
-    def _settle(self, parameter: Tensor, view: Tensor, bucket: _Bucket) -> None:
-        if parameter.grad is not None and parameter.grad is not view:
-            parameter.grad = view.copy_(parameter.grad)
+    def _settle(self, parameter: Tensor, place: int, bucket: _Bucket) -> None:
+        view, gradient = self._views[place], parameter.grad
+        if gradient is not None and gradient is not view:
+            view.add_(gradient) if self._begun[place] else view.copy_(gradient)
+            parameter.grad = view if view.dtype == parameter.dtype else None
+            self._begun[place] = True
         if self._last:
             bucket.missing -= 1
             complete = next((k for k, one in enumerate(self._buckets) if one.missing), len(self._buckets))
@@ -102,25 +108,21 @@ class GradientExchange:
     """Takes the place of how DeepSpeed's optimizer of stage 1 gathers the gradients of a step and adds them up.
 
     Losses have to be the shares of the ranks in the global one: gradients are added up, not averaged.
+
+    Args:
+        optimizer: a DeepSpeedZeroOptimizer that sums gradients in the weights' type, as far as it knows.
+        dtype: in which they are summed.
     """
 
-    def __init__(self, optimizer: Any) -> None:
+    def __init__(self, optimizer: Any, dtype: torch.dtype) -> None:
         self._optimizer = optimizer
         self._flats = [
-            FlatGradients(_places(weights, parameters), weights.numel(), ranks)
+            FlatGradients(_places(weights, parameters), weights.numel(), ranks, dtype)
             for weights, parameters, ranks in zip(
                 optimizer.bit16_groups_flat, optimizer.bit16_groups, optimizer.real_dp_process_group, strict=True
             )
         ]
         optimizer.reduce_gradients = self._reduce
-
-    @classmethod
-    def of(cls, optimizer: Any) -> "GradientExchange | None":
-        """None where DeepSpeed's own way stays: its optimizer for bf16 with sums in fp32 keeps them in one piece."""
-        from deepspeed.runtime.zero.stage_1_and_2 import DeepSpeedZeroOptimizer
-
-        fits = isinstance(optimizer, DeepSpeedZeroOptimizer) and not optimizer.use_grad_accum_attribute
-        return cls(optimizer) if fits else None
 
     def begin(self, last: bool) -> None:
         """Call before each backward pass with whether it ends the step."""

@@ -32,8 +32,19 @@ class EngineSettings:
     gradient_clip: float
 
 
+def sums_in_one_piece(settings: EngineSettings, stage: int) -> bool:
+    """Whether gradients go the project's own way (`cluster.engine.gradients`)."""
+    return stage == 1 and settings.offload == "none"
+
+
+def sums_dtype(settings: EngineSettings) -> torch.dtype:
+    """Type in which the gradients of a step are summed."""
+    return torch.bfloat16 if (settings.precision, settings.accumulation) == ("bf16", "bf16") else torch.float32
+
+
 def deepspeed_config(settings: EngineSettings, stage: int) -> dict[str, Any]:
     """What DeepSpeed is told, at ZeRO stage `stage`."""
+    sums = settings.accumulation if settings.precision == "bf16" else "fp32"
     zero: dict[str, Any] = {
         "stage": stage,
         # Few large buckets: at these sizes the host's work for each bucket costs more than its bytes.
@@ -52,7 +63,8 @@ def deepspeed_config(settings: EngineSettings, stage: int) -> dict[str, Any]:
         # Without ZeRO the norm is ours to take, for the gate; DeepSpeed would take it again.
         "gradient_clipping": settings.gradient_clip if stage else 0.0,
         "bf16": {"enabled": settings.precision == "bf16"},
-        "data_types": {"grad_accum_dtype": settings.accumulation if settings.precision == "bf16" else "fp32"},
+        # In the weights' type, as it thinks where the sums are ours: else it takes another optimizer for stage 1.
+        "data_types": {"grad_accum_dtype": settings.precision if sums_in_one_piece(settings, stage) else sums},
         "zero_optimization": zero,
         "zero_allow_untested_optimizer": True,
         # The compiled optimizer that DeepSpeed prefers for offload would need a compiler on every machine.

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from cluster.engine.deepspeed_import import import_deepspeed
 from cluster.engine.gradients import GradientExchange
 from cluster.engine.optimizer import GatedAdamW, parameter_groups
-from cluster.engine.settings import EngineSettings, deepspeed_config
+from cluster.engine.settings import EngineSettings, deepspeed_config, sums_dtype, sums_in_one_piece
 from cluster.engine.weights import gather_by_broadcasts
 
 MOMENTS = ("exp_avg", "exp_avg_sq")
@@ -59,8 +59,9 @@ class Engine:
         )
         if torch.distributed.get_backend() == "gloo":
             gather_by_broadcasts()
-        in_one_piece = self.stage == 1 and settings.offload == "none"
-        self._gradients = GradientExchange.of(self._optimizer) if in_one_piece else None
+        self._gradients = None
+        if sums_in_one_piece(settings, self.stage):
+            self._gradients = GradientExchange(self._optimizer, sums_dtype(settings))
         if self.stage in (1, 2) and settings.precision == "fp32" and settings.offload == "none":
             self._keep_weights_once()
         self.module: nn.Module = self._engine.module
@@ -96,7 +97,7 @@ class Engine:
         Args:
             learning_rate: of this update.
             accept: called once with the norm of the whole gradient before clipping, the same on every rank, infinite
-                where it is no number (DeepSpeed then makes no update whatever the answer).
+                where it is no number (DeepSpeed in fp32 then makes no update whatever the answer).
 
         Returns:
             The norm.
@@ -120,7 +121,8 @@ class Engine:
 
     def _gradient_norm(self) -> float:
         norm = self._norm if self._plain_update else float(self._optimizer._global_grad_norm)
-        return norm if math.isfinite(norm) else math.inf
+        # DeepSpeed says -1 of a norm that is no number, and under bf16 would go on with it.
+        return norm if math.isfinite(norm) and norm >= 0 else math.inf
 
     def fragments(self) -> Iterator[Fragment]:
         """This rank's fragments, as views into the engine; only `load` writes into them."""

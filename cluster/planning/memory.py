@@ -22,7 +22,7 @@ class Memory:
         weights: that the products read.
         gradients: of a micro-batch, and their sum over a step.
         optimizer: master weights where there are any, and both moments.
-        buffers: flat copies of what is under exchange.
+        buffers: flat copies of what is under exchange, or gradients that a backward pass has just made.
         activations: of a micro-batch, at most, temporary ones included.
         checkpoint: copy from which a checkpoint is written, where that is the same memory.
         process: what the process and its libraries hold before any of these.
@@ -67,21 +67,19 @@ def memory(
     stage = max(zero, 1) if precision == "bf16" else zero
     bucket = size * min(elements, BUCKET_ELEMENTS)
     own = elements / (workers if stage else 1)
-    in_place = precision == "fp32" and not offload  # AdamW updates the weights themselves (cluster/engine/zero.py)
-    if stage == 0 or (stage == 1 and in_place):
-        # Gradients are summed and exchanged where they stay; beside them are those that a backward pass has just made.
-        copy = 12 * own if copies else 0.0
-        return Memory(4 * elements, 4 * elements, 8 * own, bucket, model.activation_bytes, copy, process)
-    masters = 0.0 if in_place and stage < 3 else 4 * own
-    # Besides a micro-batch's gradients their sum, masters and moments of the worker's own share, in fp32.
+    in_place = precision == "fp32" and not offload and stage < 3  # AdamW updates the weights (cluster/engine/zero.py)
+    # Summed where they are exchanged (cluster/engine/gradients.py), or a micro-batch's and the sum of the own share.
+    gradients = 4 * elements if stage == 0 or (stage == 1 and not offload) else size * elements + 4 * own
+    if stage == 3:
+        gradients = (size + 4) * own
     gathered = 0.0
     if stage == 3:
         # Weights that a step has gathered stay until others need the room, and are gathered through a second buffer.
         gathered = size * min(elements, LIVE_ELEMENTS)
     return Memory(
         weights=gathered + size * (own if stage == 3 else elements),
-        gradients=size * (own if stage == 3 else elements) + 4 * own,
-        optimizer=0.0 if offload else masters + 8 * own,
+        gradients=gradients,
+        optimizer=0.0 if offload else (8 if in_place else 12) * own,
         buffers=bucket + gathered,
         activations=model.activation_bytes,
         checkpoint=12 * own if copies else 0.0,
