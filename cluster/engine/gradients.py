@@ -1,12 +1,13 @@
-"""ZeRO 1's gradients in one piece: summed where they stay, exchanged there while the backward pass goes on.
+"""Gradients of stages 0 and 1 in one piece: summed where they stay, exchanged there while the backward pass goes on.
 
-DeepSpeed itself copies every gradient four times on this way, into memory that it takes anew for each of them, and
-exchanges them when the last one is there.
+DeepSpeed itself copies every gradient up to four times on this way, into memory that it takes anew for each of them,
+and exchanges them when the last one is there.
 """
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from itertools import accumulate
 from typing import Any
 
 import torch
@@ -82,6 +83,12 @@ class FlatGradients:
             self._under_way = []
         return self._flat
 
+    def give(self) -> None:
+        """Leave every parameter its gradient summed over the ranks, 0 where no rank has one."""
+        self.take()
+        for (_, parameter), view in zip(self._places, self._views, strict=True):
+            parameter.grad = view
+
     def parts(self, low: int, high: int) -> list[Tensor]:
         """Elements low .. high of the flat tensor that are of parameters, a view for each of these."""
         ends = [(max(start, low), min(start + parameter.numel(), high)) for start, parameter in self._places]
@@ -104,10 +111,25 @@ class FlatGradients:
             self._under_way.append(dist.all_reduce(part, group=self._ranks, async_op=True))
 
 
-class GradientExchange:
-    """Takes the place of how DeepSpeed's optimizer of stage 1 gathers the gradients of a step and adds them up.
+class PlainExchange(FlatGradients):
+    """Takes the place of how DeepSpeed's engine adds the gradients of all ranks up without ZeRO.
 
     Losses have to be the shares of the ranks in the global one: gradients are added up, not averaged.
+
+    Args:
+        engine: DeepSpeed's.
+    """
+
+    def __init__(self, engine: Any) -> None:
+        parameters = [parameter for parameter in engine.module.parameters() if parameter.requires_grad]
+        ends = list(accumulate(parameter.numel() for parameter in parameters))
+        places = zip([0, *ends], parameters, strict=False)
+        super().__init__(places, ends[-1], dist.group.WORLD, parameters[0].dtype)
+        engine.buffered_allreduce_fallback = lambda **_: self.give()
+
+
+class ZeroExchange:
+    """The same in place of how DeepSpeed's optimizer of stage 1 gathers the gradients of a step, and adds them up.
 
     Args:
         optimizer: a DeepSpeedZeroOptimizer that sums gradients in the weights' type, as far as it knows.

@@ -34,7 +34,7 @@ class EngineSettings:
 
 def sums_in_one_piece(settings: EngineSettings, stage: int) -> bool:
     """Whether gradients go the project's own way (`cluster.engine.gradients`)."""
-    return stage == 1 and settings.offload == "none"
+    return stage <= 1 and settings.offload == "none"
 
 
 def sums_dtype(settings: EngineSettings) -> torch.dtype:
@@ -51,7 +51,7 @@ def deepspeed_config(settings: EngineSettings, stage: int) -> dict[str, Any]:
         "reduce_bucket_size": 500_000_000,
         "allgather_bucket_size": 500_000_000,
         "overlap_comm": False,
-        # On a host a bucket of its own is two more copies of all gradients; stage 1 has a way of its own (`gradients`).
+        # On a host a bucket of its own is two more copies of all gradients; stage 1 has another way (`gradients`).
         "contiguous_gradients": settings.offload == "cpu" or (torch.cuda.is_available() and stage > 1),
     }
     if settings.offload == "cpu":

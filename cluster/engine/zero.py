@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from cluster.engine.deepspeed_import import import_deepspeed
-from cluster.engine.gradients import GradientExchange
+from cluster.engine.gradients import PlainExchange, ZeroExchange
 from cluster.engine.optimizer import GatedAdamW, parameter_groups
 from cluster.engine.settings import EngineSettings, deepspeed_config, sums_dtype, sums_in_one_piece
 from cluster.engine.weights import gather_by_broadcasts
@@ -59,9 +59,12 @@ class Engine:
         )
         if torch.distributed.get_backend() == "gloo":
             gather_by_broadcasts()
-        self._gradients = None
+        self._gradients: PlainExchange | ZeroExchange | None = None
         if sums_in_one_piece(settings, self.stage):
-            self._gradients = GradientExchange(self._optimizer, sums_dtype(settings))
+            of_zero = self.stage == 1
+            self._gradients = (
+                ZeroExchange(self._optimizer, sums_dtype(settings)) if of_zero else PlainExchange(self._engine)
+            )
         if self.stage in (1, 2) and settings.precision == "fp32" and settings.offload == "none":
             self._keep_weights_once()
         self.module: nn.Module = self._engine.module

@@ -1,7 +1,8 @@
 """How long a model's micro-batch takes on this machine's CPU, from its operators: each distinct one is run alone.
 
 Started as `python -m cluster.planning.replay` with a `ReplayRequest` as JSON on standard input, in a process of its own
-that keeps the memory it frees: what memory fresh from the system costs is measured apart.
+that keeps the memory it frees, and with operands in the cache: what memory fresh from the system costs, and operands
+that have left the cache, is measured apart.
 """
 
 import json
@@ -11,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -24,6 +26,9 @@ from model.config import DocFormerV2Config
 KEEPS_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(1 << 40), "MALLOC_TRIM_THRESHOLD_": str(1 << 40)}
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 BLOCK_BYTES = 64 << 20
+CACHED_BYTES = 1 << 20
+CACHES = Path("/sys/devices/system/cpu/cpu0/cache")
+ASSUMED_CACHE_BYTES = 32 << 20
 
 
 @dataclass(frozen=True)
@@ -41,14 +46,21 @@ class Replay:
     """What one micro-batch takes.
 
     Attributes:
-        seconds: of its operators, in memory that the process has.
+        seconds: of its operators, in memory that the process has, operands in the cache.
         fresh_s: of getting its memory from the system.
+        cold_s: of getting operands from memory.
         operators: calls.
     """
 
     seconds: float
     fresh_s: float
+    cold_s: float
     operators: int
+
+    @property
+    def total_s(self) -> float:
+        """All of it."""
+        return self.seconds + self.fresh_s + self.cold_s
 
 
 def replay(request: ReplayRequest, beside: SideBySide | None = None) -> Replay:
@@ -110,11 +122,32 @@ def fresh_byte_seconds(repeats: int = 5) -> float:
     return max(0.0, statistics.median(found)) / BLOCK_BYTES
 
 
+def cold_byte_seconds(repeats: int = 5) -> float:
+    """Seconds that a byte takes to be read from memory more than from the cache."""
+    cold = [torch.ones(BLOCK_BYTES // 4) for _ in range(2)]
+    hot = torch.ones(CACHED_BYTES // 4)
+    rounds = BLOCK_BYTES // CACHED_BYTES
+
+    def read_hot() -> None:
+        for _ in range(rounds):
+            hot.sum()
+
+    apart = [(_once(cold[k % 2].sum, [], {}) - _once(read_hot, [], {})) / BLOCK_BYTES for k in range(repeats)]
+    return max(0.0, statistics.median(apart))
+
+
+def cache_bytes() -> int:
+    """Size of this machine's last cache."""
+    sizes = [path.read_text().strip() for path in CACHES.glob("index*/size")]
+    return max((int(size[:-1]) << 10 for size in sizes if size.endswith("K")), default=ASSUMED_CACHE_BYTES)
+
+
 def _run(request: ReplayRequest) -> Replay:
     config, shape = DocFormerV2Config.from_dict(request.model), Shape(**request.shape)
-    traced = trace(config, shape, DTYPES[request.precision], request.activation_checkpointing)
+    traced = trace(config, shape, DTYPES[request.precision], request.activation_checkpointing, cache_bytes())
     fresh_s = traced.fresh_bytes * fresh_byte_seconds()
-    return Replay(run_operators(traced), fresh_s, sum(traced.operators.values()))
+    cold_s = traced.cold_bytes * cold_byte_seconds()
+    return Replay(run_operators(traced), fresh_s, cold_s, sum(traced.operators.values()))
 
 
 if __name__ == "__main__":

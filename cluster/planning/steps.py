@@ -100,7 +100,7 @@ def calibrate(
     wide, short = DocFormerV2Config.preset("tiny", **WIDE), asdict(Shape(1, 16, 16, 1))
     engine = probe(ProbeRequest(wide.to_dict(), short, zero, precision, activation_checkpointing=False), beside)
     return Calibration(
-        operator_s=max(0.0, seen.model_s - alone.seconds - alone.fresh_s) / alone.operators,
+        operator_s=max(0.0, seen.model_s - alone.total_s) / alone.operators,
         parameter_s=max(0.0, engine.forward_backward_s - engine.model_s + engine.update_s) / engine.parameters,
         process_bytes=seen.peak_bytes - memory_of(held),
     )
@@ -120,5 +120,5 @@ def measured(
     The exchange between workers of one machine is left out.
     """
     alone = replay(ReplayRequest(config.to_dict(), asdict(shape), precision, checkpointing), beside)
-    seconds = alone.seconds + alone.fresh_s + known.operator_s * alone.operators
+    seconds = alone.total_s + known.operator_s * alone.operators
     return StepTime(seconds, known.parameter_s * parameters, 0.0)

@@ -6,7 +6,7 @@ What depends on data is taken at its largest: no padding, a target at every posi
 
 import json
 import weakref
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -66,29 +66,33 @@ class Trace:
         operators: how often each operator that computes something is called.
         activation_bytes: the most that is held at once besides weights and gradients.
         fresh_bytes: of host memory that a CPU gets from the system for it: large blocks each time, small ones once.
+        cold_bytes: that operators read when they have left a CPU's cache.
     """
 
     parameters: int
     operators: Counter[Operator]
     activation_bytes: int
     fresh_bytes: int
+    cold_bytes: int
 
 
-def trace(config: DocFormerV2Config, shape: Shape, dtype: torch.dtype, checkpointing: bool = False) -> Trace:
-    """Trace a training micro-batch of the model of `config` with weights of type `dtype`."""
+def trace(
+    config: DocFormerV2Config, shape: Shape, dtype: torch.dtype, checkpointing: bool = False, cache_bytes: int = 0
+) -> Trace:
+    """Trace a training micro-batch of the model of `config`, weights of type `dtype`, on a CPU with such a cache."""
     with FakeTensorMode(), _default_dtype(dtype):
         model: Any = DocFormerV2ForConditionalGeneration(config).train()
         if checkpointing:
             model.gradient_checkpointing_enable({"use_reentrant": False})
         batch = largest_batch(config, shape)
-        recorder = _Recorder()
+        recorder = _Recorder(cache_bytes)
         for parameter in model.parameters():  # from the second micro-batch of a step on all gradients are held
             parameter.grad = torch.zeros_like(parameter)
         recorder.forget(tensor for p in model.parameters() for tensor in (p, p.grad))
         with recorder:
             model(**batch).loss.backward()
         parameters = sum(p.numel() for p in model.parameters())
-    return Trace(parameters, recorder.operators, recorder.peak, recorder.large + recorder.small_peak)
+    return Trace(parameters, recorder.operators, recorder.peak, recorder.large + recorder.small_peak, recorder.cold)
 
 
 @dataclass(frozen=True)
@@ -157,8 +161,9 @@ def _default_dtype(dtype: torch.dtype) -> Iterator[None]:
 class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Counts operators and follows the bytes that are alive."""
 
-    def __init__(self) -> None:
+    def __init__(self, cache_bytes: int) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
+        self._cache_bytes = cache_bytes
         self.forget(())
 
     def forget(self, held: Iterable[Tensor | None]) -> None:
@@ -166,6 +171,8 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.operators: Counter[Operator] = Counter()
         self.live = self.peak = 0
         self.large = self.small = self.small_peak = 0
+        self.cold = self._cached_bytes = 0
+        self._cached: OrderedDict[int, int] = OrderedDict()  # bytes of each storage, the one used last at the end
         self._known = weakref.WeakSet(tensor.untyped_storage() for tensor in held if tensor is not None)
         self._round = object()
 
@@ -181,9 +188,23 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         for tensor in _tensors(out):
             self._follow(tensor)
         if not function.is_view and function is not aten.detach.default:
+            self.cold += sum(self._read(tensor) for tensor in _tensors((args, *kwargs.values())))
+            for tensor in _tensors(out):
+                self._read(tensor)
             named = tuple(sorted((name, _spec(value)) for name, value in kwargs.items()))
             self.operators[Operator(function, _spec(args), named)] += 1
         return out
+
+    def _read(self, tensor: Tensor) -> int:
+        """Take a tensor into the cache, which drops what was used longest ago; the bytes that were not there."""
+        storage = tensor.untyped_storage()._cdata
+        size = tensor.numel() * tensor.itemsize
+        held = self._cached.pop(storage, 0)
+        self._cached[storage] = max(size, held)
+        self._cached_bytes += max(size - held, 0)
+        while self._cached_bytes > self._cache_bytes and self._cached:
+            self._cached_bytes -= self._cached.popitem(last=False)[1]
+        return max(size - held, 0)
 
     def _follow(self, tensor: Tensor) -> None:
         storage = tensor.untyped_storage()
