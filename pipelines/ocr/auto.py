@@ -1,10 +1,14 @@
-"""The best engine for each page: Tesseract reads clean print as well and several times faster, RapidOCR reads scans."""
+"""The best engine for each page: Tesseract reads clean print as well and several times faster, RapidOCR reads scans.
+
+Where both have read a page, their words are put together (`pipelines.ocr.together`).
+"""
 
 import numpy as np
 
 from pipelines.ocr.engine import OcrEngine, OcrPage, Picture
 from pipelines.ocr.rapid import Rapid
 from pipelines.ocr.tesseract import Tesseract
+from pipelines.ocr.together import together
 
 # Print drawn by a computer is above both, at 0.96 and 1. FUNSD's training scans are below one or both, and on 23 of 25
 # of them RapidOCR finds more of the words.
@@ -14,7 +18,7 @@ SURE = 0.7
 
 
 class Auto:
-    """Tesseract first; where it is not sure of what it read, RapidOCR instead."""
+    """Tesseract first; where it is not sure of what it read, RapidOCR with its help."""
 
     def __init__(self) -> None:
         self._fast: OcrEngine = Tesseract()
@@ -32,8 +36,8 @@ class Auto:
         other = self._thorough.read(picture)
         if weight(other) <= weight(page):
             return page
-        self.name, self.version = self._thorough.name, self._thorough.version
-        return other
+        self.name, self.version = self._thorough.name, f"{self._thorough.version}; {self._fast.version}"
+        return together(other, page)
 
 
 def is_sure(page: OcrPage) -> bool:

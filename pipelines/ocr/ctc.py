@@ -1,5 +1,6 @@
 """Letters with their places from what a CTC network gives for a line of text, and the line's words."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -7,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 BLANK = 0
+MIN_LETTERS = 3  # of a word in which a 1 is taken for a letter
 
 
 @dataclass(frozen=True)
@@ -67,10 +69,11 @@ def split_at_spaces(letters: Sequence[Letter]) -> list[list[Letter]]:
 
 
 def in_its_company(word: Sequence[Letter]) -> list[Letter]:
-    """The word with O among digits as 0, and 0 among letters as O, which a network that sees shapes cannot tell apart.
+    """The word with O among digits as 0, 0 among letters as O, and 1 between letters as I or l: the same shapes.
 
     A word of both, or of neither, is left as it is: it may be a code.
     """
+    word = _ones_between_letters(word)
     text = "".join(letter.text for letter in word)
     digits = sum(letter in "123456789" for letter in text)
     letters = [letter for letter in text if letter.isalpha() and letter not in "oO"]
@@ -84,6 +87,16 @@ def in_its_company(word: Sequence[Letter]) -> list[Letter]:
     else:
         return list(word)
     return [replace(letter, text=instead.get(letter.text, letter.text)) for letter in word]
+
+
+def _ones_between_letters(word: Sequence[Letter]) -> Sequence[Letter]:
+    text = "".join(letter.text for letter in word)
+    letters = [letter for letter in text if letter.isalpha()]
+    if len(text) != len(word) or len(letters) < MIN_LETTERS or set(re.findall(r"\d", text)) != {"1"}:
+        return word
+    instead = "I" if 2 * sum(letter.isupper() for letter in letters) > len(letters) else "l"
+    between = {found.start() for found in re.finditer(r"(?<=[^\W\d_])1(?=[^\W\d_])", text)}
+    return [replace(letter, text=instead) if place in between else letter for place, letter in enumerate(word)]
 
 
 def _european(place: int, text: str) -> bool:

@@ -25,6 +25,9 @@ DETECTION_SIDE = 1280
 READING_HEIGHT = 48
 COLUMN = 8  # pixels of the line that one column of the network's answer stands for
 MIN_LINE_CONFIDENCE = 0.5
+# Where the network is less sure of the line itself, all of its region is read too, and what it is surer of is taken: on
+# 40 of FUNSD's training scans 0.3 % more of the words; one line in seven.
+SURE_OF_LINE = 0.97
 # A blank parts words also where the network gave no space when it is wider than this share of the line's height, and
 # than so many times the usual blank between the line's letters: typewriters and headings set letters far apart.
 WORD_GAP = 0.3
@@ -61,7 +64,7 @@ class Rapid:
         recogniser = networks._load_rec_model()
         self._recognise = recogniser.session
         self._alphabet = Alphabet(recogniser.postprocess_op.character)
-        self.version = f"rapidocr {metadata.version('rapidocr')}, side {DETECTION_SIDE}, words 3"
+        self.version = f"rapidocr {metadata.version('rapidocr')}, side {DETECTION_SIDE}, words 4"
 
     def read(self, picture: Picture) -> OcrPage:
         """The words of a picture uint8 [H, W, 3] RGB."""
@@ -82,19 +85,31 @@ class Rapid:
         crop, back = _upright(picture, region)
         ink = ink_of(crop)
         top, bottom = line_band(ink)
-        crop, ink = crop[top:bottom], ink[top:bottom]
-        height, width = ink.shape
-        across = max(-(-READING_HEIGHT * width // height), 2 * COLUMN)
-        line = cv2.resize(crop, (across, READING_HEIGHT)).astype(np.float32).transpose(2, 0, 1) / 127.5 - 1
-        letters = self._alphabet.letters(self._recognise(line[None])[0])
-        seen = [letter.probability for letter in letters if not letter.text.isspace()]
-        if not seen or np.mean(seen) < MIN_LINE_CONFIDENCE:
+        letters, confidence = self._line(crop[top:bottom])
+        if confidence < SURE_OF_LINE and bottom - top < len(crop):
+            whole, surer = self._line(crop)
+            if surer > confidence:
+                letters, confidence, top, bottom = whole, surer, 0, len(crop)
+        if confidence < MIN_LINE_CONFIDENCE:
             return
-        for word, box in place_words(letters, ink, COLUMN * width / across):
+        ink = ink[top:bottom]
+        for word, box in place_words(letters, ink, COLUMN * ink.shape[1] / _across(ink)):
             x0, y0, x1, y1 = box
             corners = np.array([[[x0, y0], [x1, y0], [x1, y1], [x0, y1]]], np.float32) + np.array([0, top], np.float32)
             confidence = float(np.mean([letter.probability for letter in word]))
             yield "".join(letter.text for letter in word), cv2.perspectiveTransform(corners, back)[0], confidence
+
+    def _line(self, crop: NDArray[np.uint8]) -> tuple[list[Letter], float]:
+        """Letters and spaces of a line's picture, and the mean probability of its letters; 0 where there are none."""
+        line = cv2.resize(crop, (_across(crop), READING_HEIGHT)).astype(np.float32).transpose(2, 0, 1) / 127.5 - 1
+        letters = self._alphabet.letters(self._recognise(line[None])[0])
+        seen = [letter.probability for letter in letters if not letter.text.isspace()]
+        return letters, float(np.mean(seen)) if seen else 0.0
+
+
+def _across(line: NDArray[np.uint8]) -> int:
+    """Width in pixels of a line's picture at the height at which it is read."""
+    return int(max(-(-READING_HEIGHT * line.shape[1] // line.shape[0]), 2 * COLUMN))
 
 
 def place_words(

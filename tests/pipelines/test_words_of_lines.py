@@ -57,7 +57,9 @@ def test_no_letters_no_words() -> None:
         *(("2OO", "200"), ("$3,OOO.o0", "$3,000.00"), ("(1O)", "(10)")),
         *(("N0V", "NOV"), ("0'Conner", "O'Conner"), ("0ffice", "Office"), ("t0tal", "total")),
         *(("ATXO2", "ATXO2"), ("O", "O"), ("0.0", "0.0"), ("OO", "OO"), ("D0CO1", "D0CO1")),
+        *(("SPEC1F1CAT1ONS", "SPECIFICATIONS"), ("bu1let", "bullet"), ("B1B", "B1B"), ("Table1", "Table1")),
+        *(("1st", "1st"), ("ab1c2", "ab1c2")),
     ],
 )
-def test_zero_and_o_follow_their_company(seen: str, read: str) -> None:
+def test_zeros_and_ones_follow_their_company(seen: str, read: str) -> None:
     assert "".join(letter.text for letter in in_its_company([Letter(each, 0.0, 0.9) for each in seen])) == read
