@@ -1,4 +1,4 @@
-"""ZeRO 1 and 2's updated weights, from each rank to all others, over gloo."""
+"""ZeRO 1 and 2's updated weights, from each rank to all others, over gloo: in place of what DeepSpeed calls."""
 
 from typing import Any
 
