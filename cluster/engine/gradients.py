@@ -60,12 +60,17 @@ class FlatGradients:
             bucket.parameters += 1
             parameter.register_post_accumulate_grad_hook(partial(self._settle, place=place, bucket=bucket))
         self._buckets[-1].start = 0
-        self._last = False
+        self._last, self._early = False, True
         self._under_way: list[Any] = []
 
-    def begin(self, last: bool) -> None:
-        """Call before each backward pass; the sum over the ranks is made in the step's last one."""
+    def begin(self, last: bool, early: bool = True) -> None:
+        """Call before each backward pass; the sum over the ranks is made in the step's last one, or, not `early`, after.
+
+        Of several tensors only the first may be early: which of them is complete first may differ among the ranks, and
+        all must exchange in one order.
+        """
         self._last = last and dist.get_world_size(self._ranks) > 1
+        self._early = early
         for bucket in self._buckets:
             bucket.missing = bucket.parameters
 
@@ -100,7 +105,7 @@ class FlatGradients:
             view.add_(gradient) if self._begun[place] else view.copy_(gradient)
             parameter.grad = view if view.dtype == parameter.dtype else None
             self._begun[place] = True
-        if self._last:
+        if self._last and self._early:
             bucket.missing -= 1
             complete = next((k for k, one in enumerate(self._buckets) if one.missing), len(self._buckets))
             self._exchange(complete)
@@ -148,8 +153,8 @@ class ZeroExchange:
 
     def begin(self, last: bool) -> None:
         """Call before each backward pass with whether it ends the step."""
-        for gradients in self._flats:
-            gradients.begin(last)
+        for place, gradients in enumerate(self._flats):
+            gradients.begin(last, early=place == 0)
 
     @torch.no_grad()
     def _reduce(self, pipeline_parallel: bool = False) -> None:

@@ -107,6 +107,30 @@ def _add_up_in_fp32(weights: list[torch.nn.Parameter], rank: int) -> None:
     assert [len(part) for part in flat.parts(3, 16)] == [3, 6, 2]
 
 
+def test_what_is_complete_first_may_differ_among_the_ranks(tmp_path: Path) -> None:
+    train_together([], tmp_path, before=_exchange_in_one_order)
+
+
+def _exchange_in_one_order() -> None:
+    """On rank 1 the small tensor's gradients are complete in the backward pass, the large one's never."""
+    large, small = torch.nn.Parameter(torch.ones(1000)), torch.nn.Parameter(torch.ones(10))
+    linear = torch.nn.Linear(3, 3)
+    exchange = gradients.ZeroExchange.__new__(gradients.ZeroExchange)
+    exchange._flats = [
+        gradients.FlatGradients(places, length, dist.group.WORLD, torch.float32)
+        for places, length in (([(0, large), (1000, linear.weight)], 1009), ([(0, small)], 10))
+    ]
+    for step in range(3):
+        exchange.begin(last=True)
+        loss = small.sum() * (step + 1)
+        if dist.get_rank() == 0:
+            loss = loss + large.sum() + linear(torch.ones(3)).sum()
+        loss.backward()
+        first, second = (flat.take().clone() for flat in exchange._flats)
+        assert torch.equal(first, torch.ones(1009))
+        assert torch.equal(second, torch.full((10,), 2.0 * (step + 1)))
+
+
 def test_exchange_in_many_pieces_changes_no_loss(tiny_run: Run, tmp_path: Path, reference: dict[int, float]) -> None:
     train_together([tiny_run(tmp_path / "run", zero=1)], tmp_path, before=_many_pieces)
     agree(tmp_path / "run", reference, 1e-3)
