@@ -64,7 +64,7 @@ class FlatGradients:
         self._under_way: list[Any] = []
 
     def begin(self, last: bool, early: bool = True) -> None:
-        """Call before each backward pass; the sum over the ranks is made in the step's last one, or, not `early`, after.
+        """Call before each backward pass; the sum over the ranks is made in the step's last, or, not `early`, after it.
 
         Of several tensors only the first may be early: which of them is complete first may differ among the ranks, and
         all must exchange in one order.
