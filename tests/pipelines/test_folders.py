@@ -128,7 +128,9 @@ def test_a_file_in_the_folders_place(folder: Folder) -> None:
     assert not folder.is_file()
 
 
-def test_an_interrupt_does_not_cut_an_upload_short(s3: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupt_does_not_cut_an_upload_short(
+    s3: str, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
     folder, data = folder_of(f"{s3}/interrupted"), os.urandom(1 << 20)
     piece, main, struck = memoryview, threading.main_thread(), 0
 
@@ -140,6 +142,9 @@ def test_an_interrupt_does_not_cut_an_upload_short(s3: str, monkeypatch: pytest.
         folder.write("a", data)
         time.sleep(1)
 
+    # A shell has its background jobs ignore the signal.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    request.addfinalizer(lambda: signal.signal(signal.SIGINT, before))
     for _ in range(5):  # the signal strikes before, while and after the bytes go
         monkeypatch.setattr("pipelines.folders.store.memoryview", interrupted, raising=False)  # not the server's
         try:
