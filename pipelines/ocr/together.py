@@ -1,7 +1,7 @@
 """Two engines' readings of one page as one. Pure functions on words and boxes.
 
 Engines of different make err at different words. On 40 of FUNSD's training scans RapidOCR's words with Tesseract's help
-have a recall of 0.954, without it of 0.946, at the same precision.
+have a recall of 0.956, without it of 0.949, at the same precision.
 """
 
 import re
