@@ -6,16 +6,15 @@ Precision: scores are summed with the bias and normalised in fp32 whatever the i
 inside their kernels); the result has the type of the values. T5 does not scale scores by C ** -0.5.
 """
 
-import math
-
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from model.flex import FlexBias, flex
 from model.masking import MASKED
 from model.packing import Packed
 from model.sample_attention import SampleAttention, SharedBias
+from model.sample_operator import sample_attention
 
 # A stack's position bias, in the form that its attention path takes.
 Bias = Tensor | SharedBias | FlexBias
@@ -43,8 +42,9 @@ def attention(
     Returns:
         [B, H, Q, C] in the type of `value`.
     """
-    # torch.compile cannot follow lengths that depend on data, and fuses the plain form well by itself.
-    if path == "sample" and query.shape[2] * key.shape[2] > SMALL and not torch.compiler.is_compiling():
+    if path == "sample" and query.shape[2] * key.shape[2] > SMALL:
+        if torch.compiler.is_compiling() and not isinstance(visible, Packed):
+            return sample_attention(*(x.contiguous() for x in (query, key, value)), bias, visible)[0]
         shared = SharedBias(bias, query.dtype) if isinstance(bias, Tensor) else bias
         values = None if shared is None else shared.values
         out: Tensor = SampleAttention.apply(query, key, value, values, shared, visible)
@@ -68,7 +68,7 @@ def prepare_bias(bias: Tensor, like: Tensor, visible: Tensor | Packed | None, pa
         return SharedBias(bias, dtype)
     if path == "flex":
         return FlexBias(bias.contiguous(), visible)
-    return bias.to(dtype) if path == "sdpa" else bias
+    return bias if path == "reference" else bias.to(dtype)
 
 
 def _values(bias: Bias) -> Tensor | None:
@@ -125,48 +125,3 @@ def choose_path(wanted: str, device: torch.device, packing: str = "auto") -> str
     if device.type != "cuda":
         return "sample"
     return "flex" if packing == "always" else "sdpa"
-
-
-class PositionBias(nn.Module):
-    """T5's relative position bias: one learned value for each head and bucket of distances (T5, section 2.1)."""
-
-    def __init__(self, heads: int, buckets: int, max_distance: int, bidirectional: bool) -> None:
-        super().__init__()
-        self.buckets, self.max_distance, self.bidirectional = buckets, max_distance, bidirectional
-        self.table = nn.Embedding(buckets, heads)
-
-    def forward(self, queries: int, keys: int) -> Tensor:
-        """Bias [1, H, Q, K] for the last `queries` of `keys` positions; a causal stack hides later keys.
-
-        The bias depends on the distance alone: it is looked up once a diagonal and its gradient is summed along
-        diagonals, which is deterministic and some hundred times less work than a lookup for each pair.
-        """
-        device = self.table.weight.device
-        # Every distance key - query that occurs, from the last query's first key to the first query's last key.
-        distance_l = torch.arange(1 - keys, queries, device=device)
-        # fp32 whatever the weights' type: thousands of pairs are summed into each diagonal's gradient.
-        diagonals_hl: Tensor = self.table(self._bucket(distance_l)).float().T
-        if not self.bidirectional:
-            diagonals_hl = diagonals_hl.masked_fill(distance_l > 0, MASKED)
-        # Query number q (of Q) stands at position keys - queries + q. Written down Q times with one gap each, the
-        # diagonals fall into rows of their own number, each row one place further: no index, and a sum backwards.
-        length = queries + keys - 1
-        gapped = F.pad(diagonals_hl, (0, 1)).repeat(1, queries)[:, : queries * length]
-        skewed_hql = gapped.view(-1, queries, length)
-        return skewed_hql[None, :, :, queries - 1 :]
-
-    def _bucket(self, distance: Tensor) -> Tensor:
-        """T5's bucket of each key - query distance: exact when near, logarithmic up to `max_distance`."""
-        buckets = self.buckets
-        start = torch.zeros_like(distance)
-        if self.bidirectional:
-            buckets //= 2
-            start = (distance > 0).long() * buckets
-            distance = distance.abs()
-        else:
-            distance = (-distance).clamp(min=0)
-        exact = buckets // 2
-        far = exact + (
-            torch.log(distance.clamp(min=1).float() / exact) / math.log(self.max_distance / exact) * (buckets - exact)
-        ).long().clamp(max=buckets - exact - 1)
-        return start + torch.where(distance < exact, distance, far)

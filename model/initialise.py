@@ -6,12 +6,12 @@ import torch
 from torch import Tensor, nn
 from transformers import initialization as init
 
-from model.attention import PositionBias
 from model.config import DocFormerV2Config
 from model.embeddings import SPATIAL_TABLES, PageEmbeddings, SpatialEmbedding, VisualStem
 from model.heads import TokenToGrid, TokenToLine
 from model.layers import CrossAttention, FeedForward, SelfAttention
 from model.norm import RMSNorm
+from model.position_bias import PositionBias
 
 # Longest and shortest wave of the spatial tables' start, in coordinate buckets.
 LONGEST_WAVE, SHORTEST_WAVE = 2000.0, 8.0

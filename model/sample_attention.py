@@ -7,6 +7,7 @@ head by head as the products want them: read where the projections left them, ea
 position bias is cast once a forward and its gradient summed over samples and layers in one fp32 buffer.
 """
 
+import threading
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,11 +33,16 @@ class SharedBias:
         """Add one sample's gradient [H, queries, keys] of the scores of the first queries over the first keys."""
         if self.summed is None:
             self.summed = torch.zeros(self.values.shape, dtype=torch.float32)
-        _, queries, keys = sample.shape
-        shared = sample if self.summed.shape[1] > 1 else sample.sum(0, keepdim=True, dtype=torch.float32)
-        # Head by head: torch first makes an fp32 copy of what it adds, and one head's stays in the cache.
-        for head, gradient in enumerate(shared):
-            self.summed[0, head, :queries, :keys].add_(gradient)
+        add_gradient(self.summed, sample)
+
+
+def add_gradient(summed: Tensor, sample: Tensor) -> None:
+    """Add one sample's [H, queries, keys] to the first queries and keys of fp32 [1, H or 1, Q, K]."""
+    _, queries, keys = sample.shape
+    shared = sample if summed.shape[1] > 1 else sample.sum(0, keepdim=True, dtype=torch.float32)
+    # Head by head: torch first makes an fp32 copy of what it adds, and one head's stays in the cache.
+    for head, gradient in enumerate(shared):
+        summed[0, head, :queries, :keys].add_(gradient)
 
 
 class _Share(torch.autograd.Function):
@@ -75,10 +81,57 @@ class Span:
         """[B, H, K, C] to this sample's [H, keys, C], a view."""
         return x[self.row, :, self.key : self.key + self.keys]
 
-    @property
-    def pairs(self) -> int:
-        """Scores a head."""
-        return self.queries * self.keys
+
+def attend(
+    span: Span, query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None, weight: Tensor
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """One sample's result [H, queries, C], then its queries, keys and values, laid out head by head.
+
+    Args:
+        span: where the sample is.
+        query: [B, H, Q, C].
+        key: [B, H, K, C].
+        value: [B, H, K, C].
+        bias: [1, H, Q, K] or [1, 1, Q, K] in their type, or None.
+        weight: [H, queries, keys] in their type, written: softmax of the scores.
+    """
+    q, k, v = (span.of_queries(query).contiguous(), span.of_keys(key).contiguous(), span.of_keys(value).contiguous())
+    scores = _scratch("scores", weight)
+    if bias is None:
+        torch.bmm(q, k.mT, out=scores)
+    else:
+        shown = bias[0, :, : span.queries, : span.keys].expand(len(q), -1, -1)
+        torch.baddbmm(shown, q, k.mT, out=scores)
+    if span.hidden is not None:
+        scores.masked_fill_(span.hidden, MASKED)
+    torch.softmax(scores, -1, out=weight)
+    return torch.bmm(weight, v), q, k, v
+
+
+def attend_backward(
+    grad: Tensor, q: Tensor, k: Tensor, v: Tensor, weight: Tensor, grads: tuple[Tensor, Tensor, Tensor]
+) -> Tensor:
+    """Gradient of one sample's scores [H, queries, keys], good until the next call; `grads` of q, k, v are written."""
+    torch.bmm(weight.mT, grad, out=grads[2])
+    grad_weight, grad_scores = _scratch("scores", weight), _scratch("gradient", weight)
+    torch.bmm(grad, v.mT, out=grad_weight)
+    torch.ops.aten._softmax_backward_data.out(grad_weight, weight, -1, weight.dtype, grad_input=grad_scores)
+    torch.bmm(grad_scores, k, out=grads[0])
+    torch.bmm(grad_scores.mT, q, out=grads[1])
+    return grad_scores
+
+
+_kept = threading.local()
+
+
+def _scratch(name: str, like: Tensor) -> Tensor:
+    """Memory of this thread, contiguous, with the shape and type of `like`: what is asked for anew is paged in anew."""
+    place = f"{name} {like.dtype}"
+    kept: Tensor | None = getattr(_kept, place, None)
+    if kept is None or kept.numel() < like.numel():
+        kept = torch.empty(like.numel(), dtype=like.dtype)
+        setattr(_kept, place, kept)
+    return kept[: like.numel()].view(like.shape)
 
 
 class SampleAttention(torch.autograd.Function):
@@ -96,27 +149,17 @@ class SampleAttention(torch.autograd.Function):
     ) -> Tensor:
         """[B, H, Q, C] of queries [B, H, Q, C], keys and values [B, H, K, C]; `bias` is that of `shared`."""
         batch, heads, queries, width = query.shape
-        spans = _spans(visible, batch, queries, key.shape[2])
+        spans = spans_of(visible, batch, queries, key.shape[2])
         # Stored position by position, so that joining the heads afterwards is a view.
         out = query.new_empty(batch, queries, heads, width).transpose(1, 2)
         if sum(span.queries for span in spans) < batch * queries:
             out.zero_()
         saved: list[Tensor] = []
-        scratch = query.new_empty(heads * max((span.pairs for span in spans), default=0))
         for span in spans:
-            scores = scratch[: heads * span.pairs].view(heads, span.queries, span.keys)
-            q = span.of_queries(query).contiguous()
-            k, v = span.of_keys(key).contiguous(), span.of_keys(value).contiguous()
-            if bias is None:
-                torch.bmm(q, k.mT, out=scores)
-            else:
-                shown = bias[0, :, : span.queries, : span.keys].expand(heads, -1, -1)
-                torch.baddbmm(shown, q, k.mT, out=scores)
-            if span.hidden is not None:
-                scores.masked_fill_(span.hidden, MASKED)
-            weight = scores.softmax(-1)
-            span.of_queries(out).copy_(torch.bmm(weight, v))
-            saved += (q, k, v, weight)
+            weight = query.new_empty(heads, span.queries, span.keys)
+            result, *laid_out = attend(span, query, key, value, bias, weight)
+            span.of_queries(out).copy_(result)
+            saved += (*laid_out, weight)
         ctx.save_for_backward(*saved)
         ctx.spans, ctx.shared, ctx.shapes = spans, shared, (query.shape, key.shape)
         return out
@@ -129,18 +172,12 @@ class SampleAttention(torch.autograd.Function):
             _for_spans(grad_out, ctx.shapes[1], sum(span.keys for span in ctx.spans)) for _ in range(2)
         )
         summed = ctx.shared if ctx.needs_input_grad[3] else None
-        scratch = grad_out.new_empty(grad_out.shape[1] * max((span.pairs for span in ctx.spans), default=0))
         saved = iter(ctx.saved_tensors)
         for span, q, k, v, weight in zip(ctx.spans, saved, saved, saved, saved, strict=False):
-            grad = span.of_queries(grad_out).contiguous()
-            torch.bmm(weight.mT, grad, out=span.of_keys(grad_value))
-            grad_weight = scratch[: weight.numel()].view_as(weight)
-            torch.bmm(grad, v.mT, out=grad_weight)
-            grad_scores = torch._softmax_backward_data(grad_weight, weight, -1, weight.dtype)
+            grads = (span.of_queries(grad_query), span.of_keys(grad_key), span.of_keys(grad_value))
+            grad_scores = attend_backward(span.of_queries(grad_out).contiguous(), q, k, v, weight, grads)
             if summed is not None:
                 summed.add(grad_scores)
-            torch.bmm(grad_scores, k, out=span.of_queries(grad_query))
-            torch.bmm(grad_scores.mT, q, out=span.of_keys(grad_key))
         return grad_query, grad_key, grad_value, None, None, None
 
 
@@ -150,7 +187,7 @@ def _for_spans(like: Tensor, shape: torch.Size, covered: int) -> Tensor:
     return like.new_empty(shape) if whole else like.new_zeros(shape)
 
 
-def _spans(visible: Tensor | Packed | None, batch: int, queries: int, keys: int) -> list[Span]:
+def spans_of(visible: Tensor | Packed | None, batch: int, queries: int, keys: int) -> list[Span]:
     """Where each sample's queries and keys are, and which of its keys are hidden."""
     if isinstance(visible, Packed):
         return [Span(0, *span, None) for span in visible.spans()]

@@ -6,13 +6,14 @@ import torch
 from torch import Tensor, nn
 from transformers.modeling_outputs import BaseModelOutput
 
-from model.attention import PositionBias, choose_path, prepare_bias
+from model.attention import choose_path, prepare_bias
 from model.config import DocFormerV2Config
 from model.embeddings import PageEmbeddings
 from model.errors import ModelInputError
 from model.layers import DecoderLayer, EncoderLayer
 from model.norm import RMSNorm
 from model.packing import Packed, Packing, packing_of
+from model.position_bias import PositionBias
 
 # A packed row's length on CUDA is a multiple of this: kernels are made for each length that occurs.
 CUDA_PACK_TO = 512

@@ -5,8 +5,9 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from model.attention import PositionBias, attention, prepare_bias
+from model.attention import attention, prepare_bias
 from model.masking import MASKED
+from model.position_bias import PositionBias
 
 PATHS = ["sdpa", "sample"]
 
