@@ -44,7 +44,8 @@ def attention(
     """
     if path == "sample" and query.shape[2] * key.shape[2] > SMALL:
         if torch.compiler.is_compiling() and not isinstance(visible, Packed):
-            return sample_attention(*(x.contiguous() for x in (query, key, value)), bias, visible)[0]
+            compiled: Tensor = sample_attention(*(x.contiguous() for x in (query, key, value)), bias, visible)[0]
+            return compiled
         shared = SharedBias(bias, query.dtype) if isinstance(bias, Tensor) else bias
         values = None if shared is None else shared.values
         out: Tensor = SampleAttention.apply(query, key, value, values, shared, visible)

@@ -67,7 +67,7 @@ class _Rows(torch.autograd.Function):
     def backward(ctx: Any, grad_hqk: Tensor) -> tuple[Tensor, None, None]:
         # One head's rows stay in a core's cache.
         in_turn = grad_hqk.device.type == "cpu" and not torch.compiler.is_compiling()
-        parts = grad_hqk.split(1) if in_turn else (grad_hqk,)
+        parts = torch.split(grad_hqk, 1) if in_turn else (grad_hqk,)
         return torch.cat([_sums_of_diagonals(part, ctx.queries) for part in parts]), None, None
 
 

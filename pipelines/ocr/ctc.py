@@ -1,23 +1,34 @@
 """Letters with their places from what a CTC network gives for a line of text, and the line's words."""
 
 import re
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
 BLANK = 0
 MIN_LETTERS = 3  # of a word in which a 1 is taken for a letter
+SURE_OF_LETTER = 0.97
+SURE_OF_ACCENT = 0.9
 
 
 @dataclass(frozen=True)
 class Letter:
-    """One character: its text, its middle in columns of the network (half columns count), its probability 0..1."""
+    """One character: its text, its middle in columns of the network (half columns count), its probability 0..1.
+
+    `space` is the highest probability that the network gave to a space between it and the next one, `rival` the letter
+    that it would be else, where the network was unsure, with its probability.
+    """
 
     text: str
     place: float
     probability: float
+    space: float = 0.0
+    rival: str = ""
+    rival_probability: float = 0.0
 
 
 class Alphabet:
@@ -30,6 +41,8 @@ class Alphabet:
     def __init__(self, characters: Sequence[str]) -> None:
         self._characters = characters
         self._european = np.array([place for place, text in enumerate(characters) if _european(place, text)])
+        self._letters = np.array([k for k in self._european if k != BLANK and characters[k].isalpha()], int)
+        self._spaces = [place for place, text in enumerate(characters) if text == " "]
         self._is_european = np.zeros(len(characters), bool)
         self._is_european[self._european] = True
 
@@ -46,15 +59,32 @@ class Alphabet:
         seen = best[best != BLANK]
         if not len(seen):
             return []
-        if self._is_european[seen].mean() >= 0.5:
+        european = self._is_european[seen].mean() >= 0.5
+        if european:
             best = self._european[probabilities[:, self._european].argmax(1)]
         begins = np.flatnonzero(np.diff(best, prepend=BLANK - 1))
         ends = np.append(begins[1:], len(best))
-        return [
+        letters = [
             Letter(self._characters[best[begin]], (begin + end) / 2, float(probabilities[begin:end, best[begin]].max()))
             for begin, end in zip(begins.tolist(), ends.tolist(), strict=True)
             if best[begin] != BLANK
         ]
+        between = [slice(int(one.place), int(other.place) + 1) for one, other in pairwise(letters)]
+        spaces = [float(probabilities[columns][:, self._spaces].max(initial=0.0)) for columns in between]
+        letters = [replace(letter, space=space) for letter, space in zip(letters, [*spaces, 0.0], strict=True)]
+        return [self._with_rival(letter, probabilities) for letter in letters] if european else letters
+
+    def _with_rival(self, letter: Letter, probabilities: NDArray[np.float32]) -> Letter:
+        if letter.probability >= SURE_OF_LETTER or not letter.text.isalpha():
+            return letter
+        place = int(letter.place)
+        likely = probabilities[max(place - 1, 0) : place + 2][:, self._letters].max(0)
+        # The letter itself is one of the two likeliest, as a rule.
+        for rival in likely.argsort()[:-3:-1]:
+            text = self._characters[self._letters[rival]]
+            if text != letter.text:
+                return replace(letter, rival=text, rival_probability=float(likely[rival]))
+        return letter
 
 
 def split_at_spaces(letters: Sequence[Letter]) -> list[list[Letter]]:
@@ -97,6 +127,21 @@ def _ones_between_letters(word: Sequence[Letter]) -> Sequence[Letter]:
     instead = "I" if 2 * sum(letter.isupper() for letter in letters) > len(letters) else "l"
     between = {found.start() for found in re.finditer(r"(?<=[^\W\d_])1(?=[^\W\d_])", text)}
     return [replace(letter, text=instead) if place in between else letter for place, letter in enumerate(word)]
+
+
+def without_doubtful_accents(words: Sequence[Sequence[Letter]]) -> list[list[Letter]]:
+    """A page's words, without the unsure accents where most are: dots and dirt, taken for them."""
+    doubts = [letter.probability < SURE_OF_ACCENT for word in words for letter in word if _plain(letter) != letter.text]
+    if 2 * sum(doubts) <= len(doubts):
+        return [list(word) for word in words]
+    return [
+        [replace(each, text=_plain(each)) if each.probability < SURE_OF_ACCENT else each for each in word]
+        for word in words
+    ]
+
+
+def _plain(letter: Letter) -> str:
+    return unicodedata.normalize("NFD", letter.text)[:1] if letter.text.isalpha() else letter.text
 
 
 def _european(place: int, text: str) -> bool:

@@ -3,6 +3,7 @@
 import pytest
 import torch
 from torch import Tensor
+from torch._dynamo.testing import CompileCounterWithBackend
 from torch.utils.checkpoint import checkpoint
 
 from model.attention import attention, prepare_bias
@@ -143,3 +144,34 @@ def test_position_bias_gradient_is_summed_over_all_pairs() -> None:
             bucket = int(bias._bucket(torch.tensor([key - query])))
             expected[bucket] += weight[0, :, query, key]
     assert torch.allclose(bias.table.weight.grad, expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("biased", [True, False])
+@pytest.mark.parametrize("padded", [True, False])
+@pytest.mark.parametrize(("queries", "keys"), [(40, 40), (31, 70)])
+def test_compiled_attention_by_sample_agrees_with_reference(
+    queries: int, keys: int, padded: bool, biased: bool
+) -> None:
+    inputs, visible = case(queries, keys, padded, biased)
+    wanted = run("reference", inputs, visible)
+    for x in inputs:
+        x.grad = None
+    compiled = torch.compile(attention, backend="aot_eager", fullgraph=True)
+    out = compiled(*inputs[:3], inputs[3] if biased else None, visible, "sample")
+    (out * torch.linspace(-1, 1, out.numel()).view_as(out)).sum().backward()
+    for theirs, ours in zip(wanted, [out, *(x.grad for x in inputs)], strict=True):
+        assert torch.allclose(theirs, ours, atol=2e-5)
+
+
+def test_position_bias_is_not_compiled_anew_for_each_length() -> None:
+    bias = PositionBias(heads=2, buckets=8, max_distance=16, bidirectional=True)
+    counter = CompileCounterWithBackend("aot_eager")
+    compiled = torch.compile(bias, backend=counter, dynamic=True)
+    for length in (20, 33, 47, 64, 81):
+        bias.zero_grad()
+        wanted = torch.autograd.grad(bias(length, length).sin().sum(), bias.table.weight)[0]
+        got = compiled(length, length)
+        got.sin().sum().backward()
+        assert torch.equal(got, bias(length, length))
+        assert torch.allclose(bias.table.weight.grad, wanted, atol=1e-4)
+    assert counter.frame_count <= 2

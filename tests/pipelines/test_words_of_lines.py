@@ -9,8 +9,11 @@ from pipelines.ocr.rapid import place_words
 HEIGHT, WIDE = 20, 10  # of the line, and of each letter's ink, pixels
 
 
-def line(text: str, blanks: list[int]) -> tuple[list[Letter], np.ndarray]:
-    """The letters of `text` (spaces are only the network's) and their ink with so many blank pixels before each."""
+def line(text: str, blanks: list[int], space: float = 0.1) -> tuple[list[Letter], np.ndarray]:
+    """The letters of `text` (spaces are only the network's) and their ink with so many blank pixels before each.
+
+    After each letter the network gave a space the probability `space`.
+    """
     letters, at = [], 0
     columns: list[int] = []
     for letter in text:
@@ -20,18 +23,19 @@ def line(text: str, blanks: list[int]) -> tuple[list[Letter], np.ndarray]:
         blank = blanks[sum(not each.text.isspace() for each in letters)]
         columns += [0] * blank + [1] * WIDE
         at = len(columns)
-        letters.append(Letter(letter, at - WIDE / 2, 0.9))
+        letters.append(Letter(letter, at - WIDE / 2, 0.9, space))
     return letters, np.tile(np.array(columns, np.uint8), (HEIGHT, 1))
 
 
-def words(text: str, blanks: list[int]) -> list[str]:
-    letters, ink = line(text, blanks)
+def words(text: str, blanks: list[int], space: float = 0.1) -> list[str]:
+    letters, ink = line(text, blanks, space)
     return ["".join(letter.text for letter in word) for word, _ in place_words(letters, ink, 1.0)]
 
 
 def test_a_wide_blank_parts_words_where_the_network_gave_no_space() -> None:
     assert words("usedby", [0, 2, 2, 2, 9, 2]) == ["used", "by"]
     assert words("used by", [0, 2, 2, 2, 5, 2]) == ["used", "by"]
+    assert words("usedby", [0, 2, 2, 2, 9, 2], space=0.001) == ["usedby"]
 
 
 @pytest.mark.parametrize("blank", [2, 7, 9])
