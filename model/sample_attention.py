@@ -126,6 +126,8 @@ _kept = threading.local()
 
 def _scratch(name: str, like: Tensor) -> Tensor:
     """Memory of this thread, contiguous, with the shape and type of `like`: what is asked for anew is paged in anew."""
+    if type(like) is not Tensor:  # a tensor without memory, of a trace
+        return torch.empty_like(like)
     place = f"{name} {like.dtype}"
     kept: Tensor | None = getattr(_kept, place, None)
     if kept is None or kept.numel() < like.numel():

@@ -68,7 +68,10 @@ class Rapid:
         self._recognise = recogniser.session
         self._alphabet = Alphabet(recogniser.postprocess_op.character)
         self._spelling = Spelling()
-        self.version = f"rapidocr {metadata.version('rapidocr')}, side {DETECTION_SIDE}, words 5"
+        self.version = (
+            f"rapidocr {metadata.version('rapidocr')}, side {DETECTION_SIDE}, words 5, "
+            f"spelling {metadata.version('pyspellchecker')}"
+        )
 
     def read(self, picture: Picture) -> OcrPage:
         """The words of a picture uint8 [H, W, 3] RGB."""

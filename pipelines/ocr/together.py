@@ -1,7 +1,7 @@
 """Two engines' readings of one page as one. Pure functions on words and boxes.
 
 Engines of different make err at different words. On 40 of FUNSD's training scans RapidOCR's words with Tesseract's help
-have a recall of 0.956, without it of 0.949, at the same precision.
+have a recall of 0.964 at a precision of 0.944, without it 0.960 at 0.946.
 """
 
 import re

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 from torch._dynamo.testing import CompileCounterWithBackend
+from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.checkpoint import checkpoint
 
 from model.attention import attention, prepare_bias
@@ -175,3 +176,12 @@ def test_position_bias_is_not_compiled_anew_for_each_length() -> None:
         assert torch.equal(got, bias(length, length))
         assert torch.allclose(bias.table.weight.grad, wanted, atol=1e-4)
     assert counter.frame_count <= 2
+
+
+def test_a_trace_without_memory_leaves_none_behind() -> None:
+    inputs, visible = case(40, 40, padded=False, biased=True)
+    wanted = run("sample", inputs, visible)
+    with FakeTensorMode() as mode:
+        run("sample", [mode.from_tensor(x.detach()).requires_grad_() for x in inputs], None)
+    for before, after in zip(wanted, run("sample", inputs, visible), strict=True):
+        assert torch.equal(before, after)
