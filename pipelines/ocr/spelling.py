@@ -2,7 +2,7 @@
 
 A network that reads letters alone writes "Reguirements" and "EIBER". Where a word is not in the dictionary and its
 runner-up for one unsure letter makes it one that is, the runner-up is taken. On 40 of FUNSD's training scans that
-corrects 33 words, 31 of them rightly: 0.4 % more of the words.
+changes 31 words, of which 29 are then among the annotated ones of their page: 0.4 % more of the words.
 """
 
 from collections.abc import Sequence
