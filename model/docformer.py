@@ -16,6 +16,7 @@ from model.heads import OutputLayer, TokenToGrid, TokenToLine
 from model.initialise import initialise, initialise_output
 from model.losses import IGNORED, mean_over, summed_cross_entropy, target_count
 from model.stacks import Decoder, Encoder, visible_keys
+from model.token_table import TokenTable
 
 TASKS = ("dlm", "line", "grid")
 
@@ -163,8 +164,9 @@ class DocFormerV2ForConditionalGeneration(PreTrainedModel, GenerationMixin):  # 
         Raises:
             ModelInputError: inputs that do not fit together.
         """
+        table = TokenTable.of(self.get_input_embeddings())
         if encoder_outputs is None:
-            encoder_outputs = self.encoder(input_ids, attention_mask, bbox, bbox_hidden, pixel_values)
+            encoder_outputs = self.encoder(input_ids, attention_mask, bbox, bbox_hidden, pixel_values, table)
         encoded_bsd: Tensor = encoder_outputs[0]
         out = DocFormerV2Output(encoder_last_hidden_state=encoded_bsd)
         totals: dict[str, tuple[Tensor, Tensor]] = {}
@@ -179,7 +181,7 @@ class DocFormerV2ForConditionalGeneration(PreTrainedModel, GenerationMixin):  # 
             if labels is not None and skip_logits and decoder_attention_mask is None:
                 decoder_attention_mask = self._asked_for(labels)
             decoded_btd = self.decoder(
-                self.encoder.embeddings.tokens(decoder_input_ids),
+                self.encoder.embeddings.embed(decoder_input_ids, table),
                 encoded_bsd,
                 decoder_attention_mask,
                 visible_keys(attention_mask, encoded_bsd.shape[1]),
@@ -188,7 +190,8 @@ class DocFormerV2ForConditionalGeneration(PreTrainedModel, GenerationMixin):  # 
             if self.config.scale_decoder_outputs:
                 decoded_btd = decoded_btd * self.config.d_model**-0.5
             if labels is not None and skip_logits:
-                totals["dlm"] = self.lm_head(decoded_btd, labels), target_count(labels)
+                tied = self.lm_head.weight is self.get_input_embeddings().weight
+                totals["dlm"] = self.lm_head(decoded_btd, labels, table if tied else None), target_count(labels)
             else:
                 out.logits = self.lm_head(decoded_btd)
                 if labels is not None:

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from model.config import VISUAL_TEXT_MODALITIES, DocFormerV2Config
 from model.errors import ModelInputError
+from model.token_table import TokenEmbedding, TokenTable
 
 VISUAL, TEXT = 0, 1
 SPATIAL_TABLES = 6  # x0, y0, x1, y1, width, height
@@ -92,7 +93,7 @@ class PageEmbeddings(nn.Module):
 
     def __init__(self, config: DocFormerV2Config) -> None:
         super().__init__()
-        self.tokens = nn.Embedding(config.vocab_size, config.d_model)
+        self.tokens: nn.Embedding = TokenEmbedding(config.vocab_size, config.d_model)
         self.text_spatial = SpatialEmbedding(config)
         self.hidden_box = nn.Parameter(torch.zeros(config.d_model))
         self.stem = VisualStem(config)
@@ -101,18 +102,25 @@ class PageEmbeddings(nn.Module):
         self.modality = nn.Embedding(VISUAL_TEXT_MODALITIES, config.d_model)
         self.rows, self.columns = config.visual_rows, config.visual_columns
 
-    def text(self, input_ids: Tensor, bbox: Tensor | None, bbox_hidden: Tensor | None) -> Tensor:
+    def text(
+        self, input_ids: Tensor, bbox: Tensor | None, bbox_hidden: Tensor | None, table: TokenTable | None = None
+    ) -> Tensor:
         """T_s [B, S, D] of tokens int64 [B, S] with boxes int64 [B, S, 4]; where `bbox_hidden` (bool [B, S]) is
         set, the learned hidden-box vector stands in place of the token's spatial sum. Without boxes all count as
-        [0, 0, 0, 0].
+        [0, 0, 0, 0]. `table` as in `embed`.
         """
         if bbox is None:
             bbox = input_ids.new_zeros(*input_ids.shape, 4)
         spatial = self.text_spatial(bbox)
         if bbox_hidden is not None:
             spatial = torch.where(bbox_hidden[..., None], self.hidden_box.to(spatial.dtype), spatial)
-        text: Tensor = self.tokens(input_ids) + spatial + self.modality.weight[TEXT]
+        text: Tensor = self.embed(input_ids, table) + spatial + self.modality.weight[TEXT]
         return text
+
+    def embed(self, ids: Tensor, table: TokenTable | None) -> Tensor:
+        """[B, S, D] of tokens int64 [B, S], from `table` where the forward shares one."""
+        embedded: Tensor = self.tokens(ids) if table is None else self.tokens(ids, table)
+        return embedded
 
     def visual(self, pixel_values: Tensor) -> Tensor:
         """V_s [B, visual_tokens, D] of pictures uint8 [B, 3, height, width]."""

@@ -6,6 +6,7 @@ from torch.nn import functional as F
 
 from model.config import DocFormerV2Config
 from model.losses import IGNORED, output_cross_entropy
+from model.token_table import TokenTable
 
 
 class OutputLayer(nn.Linear):
@@ -14,8 +15,11 @@ class OutputLayer(nn.Linear):
     def __init__(self, config: DocFormerV2Config) -> None:
         super().__init__(config.d_model, config.vocab_size, bias=False)
 
-    def forward(self, states: Tensor, labels: Tensor | None = None) -> Tensor:
-        """States [..., D] to logits [..., V], or with labels int64 [...] (-100 ignored) to a scalar fp32 sum."""
+    def forward(self, states: Tensor, labels: Tensor | None = None, table: TokenTable | None = None) -> Tensor:
+        """States [..., D] to logits [..., V], or with labels int64 [...] (-100 ignored) to a scalar fp32 sum.
+
+        `table` is that of the weight where it is tied to a token embedding and the forward shares it.
+        """
         if labels is None:
             return super().forward(states)
         states, labels = states.flatten(0, -2), labels.flatten()
@@ -23,7 +27,7 @@ class OutputLayer(nn.Linear):
         if states.device.type == "cpu" and not torch.compiler.is_compiling():
             chosen = labels != IGNORED
             states, labels = states[chosen], labels[chosen]
-        return output_cross_entropy(states, self.weight, labels)
+        return output_cross_entropy(states, self.weight if table is None else table.values, labels, table)
 
 
 class TokenToLine(nn.Module):

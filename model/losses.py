@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from model.token_table import TokenTable
+
 IGNORED = -100
 # Logits held in fp32 at a time: as many as a core's cache holds on a CPU, enough to keep a GPU busy.
 CPU_LOGITS, GPU_LOGITS = 2**18, 2**27
@@ -24,8 +26,11 @@ class OutputCrossEntropy(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, states: Tensor, weight: Tensor, labels: Tensor) -> Tensor:
-        """Scalar fp32 from states [N, D], weight [V, D] and labels int64 [N] (-100 ignored), all in one type."""
+    def forward(ctx: Any, states: Tensor, weight: Tensor, labels: Tensor, table: TokenTable | None = None) -> Tensor:
+        """Scalar fp32 from states [N, D], weight [V, D] and labels int64 [N] (-100 ignored), all in one type.
+
+        Where the weight is the values of `table`, its gradient is added there.
+        """
         logits = states @ weight.T
         total = torch.zeros((), dtype=torch.float32, device=states.device)
         rows = max(1, (CPU_LOGITS if states.device.type == "cpu" else GPU_LOGITS) // weight.shape[0])
@@ -40,24 +45,32 @@ class OutputCrossEntropy(torch.autograd.Function):
             gradient = logarithms.exp_().scatter_add_(1, target, torch.full_like(target, -1, dtype=torch.float32))
             part.copy_(gradient.mul_(counts[:, None]))
         ctx.save_for_backward(states, weight, logits)
+        ctx.table = table
         return total
 
     @staticmethod
-    def backward(ctx: Any, grad_total: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+    def backward(ctx: Any, grad_total: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
         """Gradients of states and weight."""
         states, weight, grad_logits = ctx.saved_tensors
         scale = grad_total.to(states.dtype)
-        return (grad_logits @ weight) * scale, grad_logits.T @ (states * scale), None
+        grad_weight = None
+        if ctx.table is None:
+            grad_weight = grad_logits.T @ (states * scale)
+        else:
+            ctx.table.add_product(grad_logits.T, states * scale)
+        return (grad_logits @ weight) * scale, grad_weight, None, None
 
 
-def output_cross_entropy(states: Tensor, weight: Tensor, labels: Tensor) -> Tensor:
-    """`summed_cross_entropy(states @ weight.T, labels)` for states [N, D], in the type autocast gives to products."""
+def output_cross_entropy(states: Tensor, weight: Tensor, labels: Tensor, table: TokenTable | None = None) -> Tensor:
+    """`summed_cross_entropy(states @ weight.T, labels)` for states [N, D], in the type autocast gives to products;
+    `table` is that whose values are the weight, or None.
+    """
     kind = states.device.type
     if torch.is_autocast_enabled(kind):
         dtype = torch.get_autocast_dtype(kind)
         states, weight = states.to(dtype), weight.to(dtype)
     with torch.autocast(kind, enabled=False):
-        total: Tensor = OutputCrossEntropy.apply(states, weight, labels)
+        total: Tensor = OutputCrossEntropy.apply(states, weight, labels, table)
     return total
 
 

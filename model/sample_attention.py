@@ -16,18 +16,11 @@ from torch import Tensor
 
 from model.masking import MASKED
 from model.packing import Packed
+from model.shared_gradient import SharedGradient
 
 
-class SharedBias:
-    """A bias in the products' type for all layers of a stack, and the one sum of their gradients.
-
-    Attributes:
-        values: [1, H, Q, K] or [1, 1, Q, K] in the products' type.
-    """
-
-    def __init__(self, bias: Tensor, dtype: torch.dtype) -> None:
-        self.summed: Tensor | None = None
-        self.values: Tensor = _Share.apply(bias, dtype, self)
+class SharedBias(SharedGradient):
+    """A bias in the products' type for all layers of a stack: `values` is [1, H, Q, K] or [1, 1, Q, K]."""
 
     def add(self, sample: Tensor) -> None:
         """Add one sample's gradient [H, queries, keys] of the scores of the first queries over the first keys."""
@@ -43,23 +36,6 @@ def add_gradient(summed: Tensor, sample: Tensor) -> None:
     # Head by head: torch first makes an fp32 copy of what it adds, and one head's stays in the cache.
     for head, gradient in enumerate(shared):
         summed[0, head, :queries, :keys].add_(gradient)
-
-
-class _Share(torch.autograd.Function):
-    """The bias cast; its gradient is what the layers have added up by the time autograd comes here."""
-
-    @staticmethod
-    def forward(ctx: Any, bias: Tensor, dtype: torch.dtype, shared: SharedBias) -> Tensor:
-        ctx.set_materialize_grads(False)
-        ctx.shared, ctx.dtype = shared, bias.dtype
-        return bias.to(dtype, memory_format=torch.contiguous_format, copy=True)
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor | None) -> tuple[Tensor | None, None, None]:
-        summed, ctx.shared.summed = ctx.shared.summed, None
-        if summed is not None and grad is not None:
-            summed = summed + grad
-        return summed if grad is None or summed is not None else grad.to(ctx.dtype), None, None
 
 
 @dataclass(frozen=True)

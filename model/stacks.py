@@ -14,6 +14,7 @@ from model.layers import DecoderLayer, EncoderLayer
 from model.norm import RMSNorm
 from model.packing import Packed, Packing, packing_of
 from model.position_bias import PositionBias
+from model.token_table import TokenTable
 
 # A packed row's length on CUDA is a multiple of this: kernels are made for each length that occurs.
 CUDA_PACK_TO = 512
@@ -49,9 +50,12 @@ class Encoder(nn.Module):
         bbox: Tensor | None = None,
         bbox_hidden: Tensor | None = None,
         pixel_values: Tensor | None = None,
+        table: TokenTable | None = None,
         **unused: Any,
     ) -> BaseModelOutput:
         """Encoder states [B, visual tokens + S, D]; arguments as in the model's forward (`generate` passes others).
+
+        `table` is what the model's parts read token embeddings from where they share one.
 
         Raises:
             ModelInputError: neither text nor picture, or shapes that do not fit together.
@@ -65,7 +69,7 @@ class Encoder(nn.Module):
             # Dimension by dimension: a compiled step stays one for all lengths.
             if bbox is not None and (bbox.shape[:-1] != input_ids.shape or bbox.shape[-1] != 4):
                 raise ModelInputError(f"bbox is {list(bbox.shape)}: give [batch, tokens, 4] = {[*input_ids.shape, 4]}")
-            parts.append(self.embeddings.text(input_ids, bbox, bbox_hidden))
+            parts.append(self.embeddings.text(input_ids, bbox, bbox_hidden, table))
         x_bsd = self.dropout(torch.cat(parts, dim=1) if len(parts) > 1 else parts[0])
         positions = x_bsd.shape[1]
         path = choose_path(self.attention_path, x_bsd.device, self.packing)

@@ -1,0 +1,66 @@
+"""The token embedding, read up to three times a step: by the encoder, the decoder and, where tied, the output layer."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from model.shared_gradient import SharedGradient
+
+
+class TokenTable(SharedGradient):
+    """A token embedding's weight [V, D] with one gradient for all that read it in a forward."""
+
+    @classmethod
+    def of(cls, tokens: nn.Module) -> "TokenTable | None":
+        """The table of `tokens` for a training step on a CPU; None where each reader goes to the module itself."""
+        if not isinstance(tokens, TokenEmbedding) or torch.compiler.is_compiling():
+            return None
+        weight = tokens.weight
+        # Under ZeRO's stage 3 a weight is whole, and has a gradient, only while its module is at work.
+        whole = weight.shape == (tokens.num_embeddings, tokens.embedding_dim)
+        trains = torch.is_grad_enabled() and weight.requires_grad
+        if weight.device.type != "cpu" or not trains or not whole or torch.is_autocast_enabled("cpu"):
+            return None
+        return cls(weight)
+
+    def add_product(self, left: Tensor, right: Tensor) -> None:
+        """Add the product of [V, N] and [N, D]."""
+        self.summed = left @ right if self.summed is None else self.summed.addmm_(left, right)
+
+    def add_rows(self, ids: Tensor, grad: Tensor) -> None:
+        """Add to each token's row its gradients [..., D], at ids int64 [...]."""
+        rows = torch.ops.aten.embedding_dense_backward
+        if self.summed is None:
+            self.summed = rows(grad, ids, len(self.values), -1, False)
+            return
+        tokens, place = torch.unique(ids, return_inverse=True)
+        # Summed in fp32: some tokens occur often.
+        self.summed.index_add_(0, tokens, rows(grad.float(), place, len(tokens), -1, False).to(grad.dtype))
+
+
+class TokenEmbedding(nn.Embedding):
+    """`nn.Embedding`, which reads a `TokenTable` of its weight where there is one."""
+
+    def forward(self, ids: Tensor, table: TokenTable | None = None) -> Tensor:
+        """int64 [...] to [..., D]."""
+        if table is None:
+            return super().forward(ids)
+        rows: Tensor = _Lookup.apply(table.values, ids, table)
+        return rows
+
+
+class _Lookup(torch.autograd.Function):
+    """Rows of a table; their gradient is added to the table's sum."""
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor, ids: Tensor, table: TokenTable) -> Tensor:
+        ctx.save_for_backward(ids)
+        ctx.table = table
+        return F.embedding(ids, values)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[None, None, None]:
+        ctx.table.add_rows(ctx.saved_tensors[0], grad)
+        return None, None, None
