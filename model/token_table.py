@@ -35,9 +35,14 @@ class TokenTable(SharedGradient):
         if self.summed is None:
             self.summed = rows(grad, ids, len(self.values), -1, False)
             return
-        tokens, place = torch.unique(ids, return_inverse=True)
+        # Each token that occurs has a place among as many as there are ids; what is left of them adds 0 to row 0.
+        ordered, order = ids.flatten().sort()
+        rank = F.pad(ordered[1:] != ordered[:-1], (1, 0)).cumsum(0)
+        place, tokens = torch.empty_like(order).scatter_(0, order, rank), torch.zeros_like(order)
+        tokens.scatter_(0, rank, ordered)
         # Summed in fp32: some tokens occur often.
-        self.summed.index_add_(0, tokens, rows(grad.float(), place, len(tokens), -1, False).to(grad.dtype))
+        summed = rows(grad.flatten(0, -2).float(), place, len(order), -1, False)
+        self.summed.index_add_(0, tokens, summed.to(grad.dtype))
 
 
 class TokenEmbedding(nn.Embedding):

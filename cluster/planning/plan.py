@@ -1,10 +1,9 @@
-"""A plan: memory of a worker, hours, dollars and disk of a configuration, and what limits it."""
+"""A plan: memory of a worker, hours, dollars and disk of a configuration."""
 
 import math
 import os
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -15,7 +14,6 @@ from cluster.planning.probe import ProbeRequest, probe
 from cluster.planning.replay import DTYPES
 from cluster.planning.settings import PlanSettings
 from cluster.planning.side_by_side import SideBySide
-from cluster.planning.simulation import BuildModel, TrainingModel, simulate_build, simulate_training
 from cluster.planning.steps import Calibration, StepTime, assumed, calibrate, measured
 from cluster.planning.trace import Footprint, Shape, footprint
 from cluster.settings import PretrainSettings
@@ -25,14 +23,8 @@ from pipelines.errors import UsageError
 
 PAPER_PAGES = 64_000_000
 STAGES = (0, 1, 2, 3)
-NODES = (1, 4, 16, 64, 256, 1000)
-# Samples that one core of the feed makes in a second (tests/benchmarks/samples.py).
-FEED_SAMPLES_A_CORE = 400.0
 # A CUDA context and the libraries' own allocations.
 GPU_PROCESS_BYTES = 1.5 * GB
-# One Ray Data task through the driver.
-DRIVER_S = 0.003
-JOB_PAGES = 256
 
 
 @dataclass(frozen=True)
@@ -190,62 +182,6 @@ class Planner:
             return plan.spot_dollars_per_device_hour or device.spot_dollars
         return plan.dollars_per_device_hour or device.dollars
 
-    def elastic(self, seed: int = 0) -> list[dict[str, Any]]:
-        """The run on 1 to 1,000 spot nodes, simulated; nodes that the global batch cannot keep busy are left out."""
-        run, plan, rows = self.run, self.plan, []
-        a_node = self.devices_a_node
-        for nodes in NODES:
-            if nodes * a_node > run.global_batch_pages:
-                break
-            page = self.step_time.micro_batch / self.micro_batch
-            model = TrainingModel(
-                steps=run.steps,
-                node_step_s=page * run.global_batch_pages / a_node,
-                fixed_step_s=self.step_time.exchange + self.step_time.update / (nodes * a_node if run.zero else 1),
-                checkpoint_every=run.checkpoint_every,
-                checkpoint_s=0.2 * 12 * self.model.parameters / GB,
-                start_s=60.0,
-                restart_s=plan.restart_s,
-                min_nodes=1,
-                preemptions_an_hour=plan.preemptions_per_node_hour,
-                return_s=plan.node_return_s,
-                notice_s=30.0,
-            )
-            spot = simulate_training(model, nodes, seed)
-            steady = simulate_training(replace(model, preemptions_an_hour=0.0), nodes, seed)
-            rows.append(
-                {
-                    "nodes": nodes,
-                    "hours": spot.seconds / 3600,
-                    "hours_undisturbed": steady.seconds / 3600,
-                    "nodes_lost": spot.losses,
-                    "dollars_spot": spot.node_seconds / 3600 * a_node * self.price(spot=True),
-                    "dollars_on_demand": steady.node_seconds / 3600 * a_node * self.price(spot=False),
-                }
-            )
-        return rows
-
-    def build(self) -> list[dict[str, Any]]:
-        """The corpus build on 1 to 1,000 nodes, simulated."""
-        plan, rows = self.plan, []
-        a_page = (1 - plan.ocr_share) / plan.text_pages_per_core_second + plan.ocr_share * plan.ocr_seconds_per_page
-        jobs = [JOB_PAGES * a_page] * math.ceil(self.pages / JOB_PAGES)
-        for nodes in sorted({*NODES, plan.reading_nodes}):
-            model = BuildModel(plan.cores_a_reading_node, 30.0, 0.1, DRIVER_S, 30.0)
-            hours = simulate_build(jobs, nodes, model) / 3600
-            cores = nodes * plan.cores_a_reading_node
-            busy = sum(jobs) / 3600 / cores / hours
-            rows.append(
-                {
-                    "nodes": nodes,
-                    "hours": hours,
-                    "pages_a_second": self.pages / hours / 3600,
-                    "cores_busy": busy,
-                    "dollars": hours * cores * plan.dollars_per_core_hour,
-                }
-            )
-        return rows
-
     def volumes(self) -> dict[str, float]:
         """Bytes on disk, and what the store costs in a month."""
         corpus = self.pages * self.plan.bytes_per_page
@@ -268,29 +204,6 @@ class Planner:
     def matrix(self) -> dict[str, dict[int, float]]:
         """Bytes of one worker for each preset and ZeRO stage, other settings as they are."""
         return {preset: {zero: self.memory(preset, zero).total for zero in STAGES} for preset in PRESETS}
-
-    def limits(self) -> list[str]:
-        """Sentences about what limits, the worst first."""
-        found, training = [], self.training()
-        used, has = self.memory().total, self.device_bytes()
-        if used > 0.92 * has:
-            found.append(
-                f"memory: a worker needs {used / GB:.1f} of {has / GB:.0f} GB; lower micro_batch_pages (now "
-                f"{self.micro_batch}), raise zero (now {self.run.zero}) or set activation_checkpointing"
-            )
-        found.append(f"a step's time: {training.limit}")
-        cores = training.pages_a_second / FEED_SAMPLES_A_CORE
-        found.append(
-            f"the feed: {training.pages_a_second:.0f} pages/s, about {max(1, math.ceil(cores))} cores "
-            f"of feed_processes over all workers"
-        )
-        build = next(row for row in self.build() if row["nodes"] == self.plan.reading_nodes)
-        if build["hours"] > training.hours:
-            found.append(
-                f"the corpus takes longer than training ({build['hours']:.1f} h on {build['nodes']} nodes, "
-                f"{training.hours:.1f} h): more reading nodes, or fewer pages by OCR (now {self.plan.ocr_share:.0%})"
-            )
-        return found
 
 
 def _config(run: PretrainSettings) -> DocFormerV2Config:

@@ -4,15 +4,17 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
+from cluster.planning.by_nodes import build_on_nodes, on_spot_nodes
 from cluster.planning.devices import GB
 from cluster.planning.forecast import CorpusForecast
+from cluster.planning.limits import limits
 from cluster.planning.plan import STAGES, Planner
 from cluster.stages import duration
 
 
 def as_dict(planner: Planner) -> dict[str, Any]:
     """The whole plan, bytes and seconds as numbers."""
-    own = planner.memory()
+    own, build = planner.memory(), build_on_nodes(planner)
     return {
         "parameters": planner.model.parameters,
         "precision": planner.precision,
@@ -23,11 +25,11 @@ def as_dict(planner: Planner) -> dict[str, Any]:
         "memory_by_preset_and_stage": planner.matrix(),
         "training": asdict(planner.training()),
         "devices_a_node": planner.devices_a_node,
-        "elastic": planner.elastic(),
-        "corpus": planner.build(),
+        "elastic": on_spot_nodes(planner),
+        "corpus": build,
         "corpus_here": told_as_dict(planner.told) if planner.told else None,
         "volumes": planner.volumes(),
-        "limits": planner.limits(),
+        "limits": limits(planner, build),
     }
 
 
