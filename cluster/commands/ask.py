@@ -13,6 +13,8 @@ from pipelines.settings import CorpusSettings
 
 # How a page is read; what only a corpus needs (grid, shards, filters) is not asked for here.
 READING = frozenset({"ocr", "ocr_dpi", "min_ocr_confidence", "doctr_detection", "doctr_recognition", "doctr_weights"})
+# Each new token attends to all before it: beyond this an answer takes minutes, and none is that long.
+MOST_NEW_TOKENS = 1024
 
 
 def register(commands: Any) -> None:
@@ -40,8 +42,8 @@ def run(args: argparse.Namespace) -> int:
     from cluster.ask import ask, load_model, read_document
     from pipelines.errors import UsageError
 
-    if args.max_new_tokens < 1:
-        raise UsageError(f"--max-new-tokens {args.max_new_tokens}: give at least 1")
+    if not 1 <= args.max_new_tokens <= MOST_NEW_TOKENS:
+        raise UsageError(f"--max-new-tokens {args.max_new_tokens}: give 1 to {MOST_NEW_TOKENS}")
     if blank := [question for question in args.questions if not question.strip()]:
         raise UsageError(f"a question is empty ({blank[0]!r}); give each question in quotes")
     disable_progress_bar()

@@ -104,3 +104,9 @@ def test_pickled_weights_are_not_loaded(capsys: pytest.CaptureFixture[str], mode
     torch.save(small_model(3).state_dict(), folder / "pytorch_model.bin")
     assert main(["ask", str(folder), str(pdf(tmp_path / "a.pdf", ["Some words"])), "What ?"]) == 2
     assert "holds no DocFormerV2 model" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("tokens", ["0", "9999"])
+def test_an_answers_length_has_bounds(tokens: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["ask", "model", "page.pdf", "What ?", "--max-new-tokens", tokens]) == 2
+    assert f"--max-new-tokens {tokens}: give 1 to 1024" in capsys.readouterr().err
