@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from model.flex import FlexBias, flex
-from model.masking import MASKED
+from model.masking import MASKED, masked_score
 from model.packing import Packed
 from model.sample_attention import SampleAttention, SharedBias
 from model.sample_operator import sample_attention
@@ -47,8 +47,8 @@ def attention(
             compiled: Tensor = sample_attention(*(x.contiguous() for x in (query, key, value)), bias, visible)[0]
             return compiled
         shared = SharedBias(bias, query.dtype) if isinstance(bias, Tensor) else bias
-        values = None if shared is None else shared.values
-        out: Tensor = SampleAttention.apply(query, key, value, values, shared, visible)
+        values, gradient = (shared.values, shared.gradient) if isinstance(shared, SharedBias) else (None, None)
+        out: Tensor = SampleAttention.apply(query, key, value, values, gradient, visible)
         return out
     if path == "flex" and (bias is not None or isinstance(visible, Packed)):
         table = None if bias is None else _values(bias)
@@ -90,12 +90,12 @@ def _reference(
 
 
 def _sdpa(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None, visible: Tensor | Packed | None) -> Tensor:
-    mask = None if bias is None else bias.to(query.dtype)
+    mask, unseen = None if bias is None else bias.to(query.dtype), masked_score(query.dtype)
     if isinstance(visible, Packed):
-        hidden = torch.zeros_like(visible.visible, dtype=query.dtype).masked_fill(~visible.visible, MASKED)
+        hidden = torch.zeros_like(visible.visible, dtype=query.dtype).masked_fill(~visible.visible, unseen)
         mask = hidden if mask is None else mask + hidden
     elif visible is not None:
-        hidden = torch.zeros_like(visible, dtype=query.dtype).masked_fill(~visible, MASKED)
+        hidden = torch.zeros_like(visible, dtype=query.dtype).masked_fill(~visible, unseen)
         if mask is None:
             mask = hidden[:, None, None, :]
         else:
@@ -123,6 +123,6 @@ def choose_path(wanted: str, device: torch.device, packing: str = "auto") -> str
     """
     if wanted != "auto":
         return wanted
-    if device.type != "cuda":
+    if device.type == "cpu":
         return "sample"
-    return "flex" if packing == "always" else "sdpa"
+    return "flex" if packing == "always" and device.type == "cuda" else "sdpa"

@@ -33,6 +33,14 @@ PRESETS: dict[str, dict[str, Any]] = {
 }
 
 
+# Fields that are counts of something.
+SIZES = (
+    *("vocab_size", "d_model", "d_kv", "d_ff", "num_layers", "num_decoder_layers", "num_heads"),
+    *("relative_attention_num_buckets", "relative_attention_max_distance", "coordinate_buckets"),
+    *("image_height", "image_width", "visual_rows", "visual_columns", "grid_rows", "grid_columns"),
+)
+
+
 class DocFormerV2Config(PreTrainedConfig):  # type: ignore[misc]
     """Sizes and switches of a DocFormerV2; the defaults are preset `small` (T5 1.0 small with the page's additions).
 
@@ -57,7 +65,8 @@ class DocFormerV2Config(PreTrainedConfig):  # type: ignore[misc]
         coordinate_buckets: rows of each spatial table; a coordinate v in 0..1000 takes row min(v, rows - 1).
         spatial_init: "fourier" (neighbouring coordinates start alike) or "normal".
         grid_rows, grid_columns: cells of the token-to-grid task.
-        line_classes: classes of the token-to-line task: same line, one apart, ..., this many less one or more apart.
+        line_classes: classes of the token-to-line head; pretraining's labels are the first three (same line, one apart,
+            further apart).
         loss_weight_dlm, loss_weight_line, loss_weight_grid: weights of the three losses; 0 switches one off.
         attention_path: "auto" (by device, as measured), "reference", "sample", "sdpa" or "flex".
         packing: where padding is left out of both stacks, the batch's sequences side by side in one row: "auto" (by
@@ -69,7 +78,7 @@ class DocFormerV2Config(PreTrainedConfig):  # type: ignore[misc]
     """
 
     model_type = "docformerv2"
-    keys_to_ignore_at_inference = ("past_key_values",)
+    keys_to_ignore_at_inference = ["past_key_values"]  # noqa: RUF012 (transformers adds lists to it)
     attribute_map = {  # noqa: RUF012 (the base class's own form)
         "hidden_size": "d_model",
         "num_attention_heads": "num_heads",
@@ -141,6 +150,11 @@ class DocFormerV2Config(PreTrainedConfig):  # type: ignore[misc]
             raise ModelInputError(f"packing is {self.packing!r}: use one of {', '.join(PACKING)}")
         if self.spatial_init not in ("fourier", "normal"):
             raise ModelInputError(f"spatial_init is {self.spatial_init!r}: use 'fourier' or 'normal'")
+        for name in SIZES:
+            if getattr(self, name) < 1:
+                raise ModelInputError(f"{name} is {getattr(self, name)}: use at least 1")
+        if self.line_classes < 3:
+            raise ModelInputError(f"line_classes is {self.line_classes}: the token-to-line labels need 3")
         if self.grid_rows * self.grid_columns > 256:
             raise ModelInputError(f"the grid has {self.grid_rows} x {self.grid_columns} cells: use at most 256")
         shrink = 2 ** len(self.stem_channels or [])

@@ -55,6 +55,8 @@ class DocFormerV2ForConditionalGeneration(PreTrainedModel, GenerationMixin):  # 
     main_input_name = "input_ids"
     input_modalities = ("image", "text")
     supports_gradient_checkpointing = True
+    # Losses are means over a batch's own targets: transformers' Trainer is to divide them by its accumulation steps.
+    accepts_loss_kwargs = False
     _no_split_modules = ("EncoderLayer", "DecoderLayer")
     _tied_weights_keys = {"lm_head.weight": "encoder.embeddings.tokens.weight"}  # noqa: RUF012
     _supports_sdpa = True
@@ -77,7 +79,9 @@ class DocFormerV2ForConditionalGeneration(PreTrainedModel, GenerationMixin):  # 
             ModelInputError: pickled weights are asked for by `use_safetensors=False`.
             OSError: there is no such model, or it has no safetensors.
         """
-        if options.setdefault("use_safetensors", True) is not True:
+        if options.get("use_safetensors") is None:
+            options["use_safetensors"] = True
+        if options["use_safetensors"] is not True:
             raise ModelInputError(
                 "use_safetensors=False: pickled weights are never loaded; convert them to safetensors"
             )
@@ -92,6 +96,19 @@ class DocFormerV2ForConditionalGeneration(PreTrainedModel, GenerationMixin):  # 
         # For a model outside the library, transformers skips modules without parameters of their own; ours start
         # their children's parameters, and leave loaded ones alone by themselves.
         super()._initialize_weights(module, is_custom_code=False)
+
+    def gradient_checkpointing_enable(
+        self, gradient_checkpointing_kwargs: dict[str, Any] | None = None, **more: Any
+    ) -> None:
+        """As in `transformers`; the form without reentrant backward passes, which the layers' shared bias needs.
+
+        Raises:
+            ModelInputError: `use_reentrant` is asked for.
+        """
+        chosen = {"use_reentrant": False, **(gradient_checkpointing_kwargs or {})}
+        if chosen["use_reentrant"]:
+            raise ModelInputError("use_reentrant=True: layers share a position bias; use use_reentrant=False")
+        super().gradient_checkpointing_enable(chosen, **more)
 
     def get_encoder(self, modality: str | None = None) -> Encoder:
         """The encoder, which takes the page's inputs and gives its states."""

@@ -27,7 +27,9 @@ class OutputLayer(nn.Linear):
         if states.device.type == "cpu" and not torch.compiler.is_compiling():
             chosen = labels != IGNORED
             states, labels = states[chosen], labels[chosen]
-        return output_cross_entropy(states, self.weight if table is None else table.values, labels, table)
+        if table is None:
+            return output_cross_entropy(states, self.weight, labels)
+        return output_cross_entropy(states, table.values, labels, table.gradient)
 
 
 class TokenToLine(nn.Module):

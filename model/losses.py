@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from model.token_table import TokenTable
+from model.token_table import TableGradient
 
 IGNORED = -100
 # Logits held in fp32 at a time: as many as a core's cache holds on a CPU, enough to keep a GPU busy.
@@ -26,10 +26,12 @@ class OutputCrossEntropy(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, states: Tensor, weight: Tensor, labels: Tensor, table: TokenTable | None = None) -> Tensor:
+    def forward(
+        ctx: Any, states: Tensor, weight: Tensor, labels: Tensor, gradient: TableGradient | None = None
+    ) -> Tensor:
         """Scalar fp32 from states [N, D], weight [V, D] and labels int64 [N] (-100 ignored), all in one type.
 
-        Where the weight is the values of `table`, its gradient is added there.
+        The weight's gradient is added to `gradient` where that is given.
         """
         logits = states @ weight.T
         total = torch.zeros((), dtype=torch.float32, device=states.device)
@@ -42,10 +44,10 @@ class OutputCrossEntropy(torch.autograd.Function):
             target = wanted.clamp(min=0)[:, None]
             logarithms = part.float().log_softmax(-1)
             total -= (logarithms.gather(1, target)[:, 0] * counts).sum()
-            gradient = logarithms.exp_().scatter_add_(1, target, torch.full_like(target, -1, dtype=torch.float32))
-            part.copy_(gradient.mul_(counts[:, None]))
+            grad_part = logarithms.exp_().scatter_add_(1, target, torch.full_like(target, -1, dtype=torch.float32))
+            part.copy_(grad_part.mul_(counts[:, None]))
         ctx.save_for_backward(states, weight, logits)
-        ctx.table = table
+        ctx.gradient = gradient
         return total
 
     @staticmethod
@@ -54,23 +56,25 @@ class OutputCrossEntropy(torch.autograd.Function):
         states, weight, grad_logits = ctx.saved_tensors
         scale = grad_total.to(states.dtype)
         grad_weight = None
-        if ctx.table is None:
+        if ctx.gradient is None:
             grad_weight = grad_logits.T @ (states * scale)
         else:
-            ctx.table.add_product(grad_logits.T, states * scale)
+            ctx.gradient.add_product(grad_logits.T, states * scale)
         return (grad_logits @ weight) * scale, grad_weight, None, None
 
 
-def output_cross_entropy(states: Tensor, weight: Tensor, labels: Tensor, table: TokenTable | None = None) -> Tensor:
+def output_cross_entropy(
+    states: Tensor, weight: Tensor, labels: Tensor, gradient: TableGradient | None = None
+) -> Tensor:
     """`summed_cross_entropy(states @ weight.T, labels)` for states [N, D], in the type autocast gives to products;
-    `table` is that whose values are the weight, or None.
+    the weight's gradient is added to `gradient` where that is given.
     """
     kind = states.device.type
     if torch.is_autocast_enabled(kind):
         dtype = torch.get_autocast_dtype(kind)
         states, weight = states.to(dtype), weight.to(dtype)
     with torch.autocast(kind, enabled=False):
-        total: Tensor = OutputCrossEntropy.apply(states, weight, labels, table)
+        total: Tensor = OutputCrossEntropy.apply(states, weight, labels, gradient)
     return total
 
 

@@ -14,19 +14,33 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from model.masking import MASKED
+from model.masking import masked_score
 from model.packing import Packed
-from model.shared_gradient import SharedGradient
+from model.shared_gradient import GradientSum, share
 
 
-class SharedBias(SharedGradient):
-    """A bias in the products' type for all layers of a stack: `values` is [1, H, Q, K] or [1, 1, Q, K]."""
+class BiasGradient(GradientSum):
+    """Of a bias [1, H, Q, K] or [1, 1, Q, K], in fp32."""
 
     def add(self, sample: Tensor) -> None:
         """Add one sample's gradient [H, queries, keys] of the scores of the first queries over the first keys."""
-        if self.summed is None:
-            self.summed = torch.zeros(self.values.shape, dtype=torch.float32)
-        add_gradient(self.summed, sample)
+        total = self.total
+        if total is None:
+            self.total = total = torch.zeros(self.shape, dtype=torch.float32)
+        add_gradient(total, sample)
+
+
+class SharedBias:
+    """A bias in the products' type for all layers of a stack, and the one sum of their gradients.
+
+    Attributes:
+        values: [1, H, Q, K] or [1, 1, Q, K] in the products' type.
+        gradient: the sum.
+    """
+
+    def __init__(self, bias: Tensor, dtype: torch.dtype) -> None:
+        self.gradient = BiasGradient(bias.shape)
+        self.values = share(bias, self.gradient, dtype)
 
 
 def add_gradient(summed: Tensor, sample: Tensor) -> None:
@@ -79,7 +93,7 @@ def attend(
         shown = bias[0, :, : span.queries, : span.keys].expand(len(q), -1, -1)
         torch.baddbmm(shown, q, k.mT, out=scores)
     if span.hidden is not None:
-        scores.masked_fill_(span.hidden, MASKED)
+        scores.masked_fill_(span.hidden, masked_score(scores.dtype))
     torch.softmax(scores, -1, out=weight)
     return torch.bmm(weight, v), q, k, v
 
@@ -107,7 +121,8 @@ def _scratch(name: str, like: Tensor) -> Tensor:
     place = f"{name} {like.dtype}"
     kept: Tensor | None = getattr(_kept, place, None)
     if kept is None or kept.numel() < like.numel():
-        kept = torch.empty(like.numel(), dtype=like.dtype)
+        with torch.inference_mode(False):  # a tensor made in that mode could not be written outside of it
+            kept = torch.empty(like.numel(), dtype=like.dtype)
         setattr(_kept, place, kept)
     return kept[: like.numel()].view(like.shape)
 
@@ -122,10 +137,10 @@ class SampleAttention(torch.autograd.Function):
         key: Tensor,
         value: Tensor,
         bias: Tensor | None,
-        shared: SharedBias | None,
+        bias_gradient: BiasGradient | None,
         visible: Tensor | Packed | None,
     ) -> Tensor:
-        """[B, H, Q, C] of queries [B, H, Q, C], keys and values [B, H, K, C]; `bias` is that of `shared`."""
+        """[B, H, Q, C] of queries [B, H, Q, C], keys and values [B, H, K, C]; `bias` is shared with `bias_gradient`."""
         batch, heads, queries, width = query.shape
         spans = spans_of(visible, batch, queries, key.shape[2])
         # Stored position by position, so that joining the heads afterwards is a view.
@@ -139,17 +154,17 @@ class SampleAttention(torch.autograd.Function):
             span.of_queries(out).copy_(result)
             saved += (*laid_out, weight)
         ctx.save_for_backward(*saved)
-        ctx.spans, ctx.shared, ctx.shapes = spans, shared, (query.shape, key.shape)
+        ctx.spans, ctx.bias_gradient, ctx.shapes = spans, bias_gradient, (query.shape, key.shape)
         return out
 
     @staticmethod
     def backward(ctx: Any, grad_out: Tensor) -> tuple[Tensor | None, ...]:
-        """Gradients of query, key and value; the bias's is added to `shared`."""
+        """Gradients of query, key and value; the bias's is added to its sum."""
         grad_query = _for_spans(grad_out, ctx.shapes[0], sum(span.queries for span in ctx.spans))
         grad_key, grad_value = (
             _for_spans(grad_out, ctx.shapes[1], sum(span.keys for span in ctx.spans)) for _ in range(2)
         )
-        summed = ctx.shared if ctx.needs_input_grad[3] else None
+        summed = ctx.bias_gradient if ctx.needs_input_grad[3] else None
         saved = iter(ctx.saved_tensors)
         for span, q, k, v, weight in zip(ctx.spans, saved, saved, saved, saved, strict=False):
             grads = (span.of_queries(grad_query), span.of_keys(grad_key), span.of_keys(grad_value))

@@ -10,34 +10,50 @@ import torch
 from torch import Tensor
 
 
-class SharedGradient:
-    """A tensor as its readers in one forward share it.
+class GradientSum:
+    """What the readers of a tensor of `shape` have added up in the backward pass under way.
 
-    Attributes:
-        values: the tensor to read, cast to `dtype` where that is given. A reader that adds its own gradient to `summed`
-            gives autograd None for it; another may give autograd its gradient as always.
-        summed: the readers' sum until autograd comes here, or None.
+    Readers keep this and not the tensor: that would be a circle, which holds a step's graph until Python looks for it.
     """
 
-    def __init__(self, tensor: Tensor, dtype: torch.dtype | None = None) -> None:
-        self.summed: Tensor | None = None
-        self.values: Tensor = _Share.apply(tensor, dtype, self)
+    def __init__(self, shape: torch.Size) -> None:
+        self.shape = shape
+        self._total: Tensor | None = None
+        self._pass = -1
+
+    @property
+    def total(self) -> Tensor | None:
+        """The sum, or None where nothing was added yet; a pass that never came to the tensor leaves nothing behind."""
+        now = torch._C._current_graph_task_id()
+        if now != self._pass:
+            self._pass, self._total = now, None
+        return self._total
+
+    @total.setter
+    def total(self, total: Tensor | None) -> None:
+        self._pass, self._total = torch._C._current_graph_task_id(), total
+
+
+def share(tensor: Tensor, gradient: GradientSum, dtype: torch.dtype | None = None) -> Tensor:
+    """The tensor to read, cast to `dtype` where that is given; its gradient is what is in `gradient` when all readers
+    have been gone through. A reader that adds its own there gives autograd None; another gives its gradient as always.
+    """
+    values: Tensor = _Share.apply(tensor, gradient, dtype)
+    return values
 
 
 class _Share(torch.autograd.Function):
-    """The tensor; its gradient is what the readers have summed by the time autograd comes here."""
-
     @staticmethod
-    def forward(ctx: Any, tensor: Tensor, dtype: torch.dtype | None, shared: SharedGradient) -> Tensor:
+    def forward(ctx: Any, tensor: Tensor, gradient: GradientSum, dtype: torch.dtype | None) -> Tensor:
         ctx.set_materialize_grads(False)
-        ctx.shared, ctx.dtype = shared, tensor.dtype
+        ctx.gradient, ctx.dtype = gradient, tensor.dtype
         if dtype is None:
             return tensor.view_as(tensor)
         return tensor.to(dtype, memory_format=torch.contiguous_format, copy=True)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor | None) -> tuple[Tensor | None, None, None]:
-        summed, ctx.shared.summed = ctx.shared.summed, None
+        summed, ctx.gradient.total = ctx.gradient.total, None
         if summed is not None and grad is not None:
             summed = summed + grad
         return summed if grad is None or summed is not None else grad.to(ctx.dtype), None, None

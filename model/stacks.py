@@ -72,6 +72,9 @@ class Encoder(nn.Module):
             parts.append(self.embeddings.text(input_ids, bbox, bbox_hidden, table))
         x_bsd = self.dropout(torch.cat(parts, dim=1) if len(parts) > 1 else parts[0])
         positions = x_bsd.shape[1]
+        given = positions if attention_mask is None else attention_mask.shape[-1]
+        if given not in (positions, positions if input_ids is None else input_ids.shape[1]):
+            raise ModelInputError(f"attention_mask has {given} positions: give the text's, or all {positions}")
         path = choose_path(self.attention_path, x_bsd.device, self.packing)
         visible: Tensor | Packed | None = visible_keys(attention_mask, positions)
         packing = None

@@ -6,34 +6,22 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from model.shared_gradient import SharedGradient
+from model.shared_gradient import GradientSum, share
 
 
-class TokenTable(SharedGradient):
-    """A token embedding's weight [V, D] with one gradient for all that read it in a forward."""
-
-    @classmethod
-    def of(cls, tokens: nn.Module) -> "TokenTable | None":
-        """The table of `tokens` for a training step on a CPU; None where each reader goes to the module itself."""
-        if not isinstance(tokens, TokenEmbedding) or torch.compiler.is_compiling():
-            return None
-        weight = tokens.weight
-        # Under ZeRO's stage 3 a weight is whole, and has a gradient, only while its module is at work.
-        whole = weight.shape == (tokens.num_embeddings, tokens.embedding_dim)
-        trains = torch.is_grad_enabled() and weight.requires_grad
-        if weight.device.type != "cpu" or not trains or not whole or torch.is_autocast_enabled("cpu"):
-            return None
-        return cls(weight)
+class TableGradient(GradientSum):
+    """Of a table [V, D]."""
 
     def add_product(self, left: Tensor, right: Tensor) -> None:
         """Add the product of [V, N] and [N, D]."""
-        self.summed = left @ right if self.summed is None else self.summed.addmm_(left, right)
+        total = self.total
+        self.total = left @ right if total is None else total.addmm_(left, right)
 
     def add_rows(self, ids: Tensor, grad: Tensor) -> None:
         """Add to each token's row its gradients [..., D], at ids int64 [...]."""
-        rows = torch.ops.aten.embedding_dense_backward
-        if self.summed is None:
-            self.summed = rows(grad, ids, len(self.values), -1, False)
+        rows, total = torch.ops.aten.embedding_dense_backward, self.total
+        if total is None:
+            self.total = rows(grad, ids, self.shape[0], -1, False)
             return
         # Each token that occurs has a place among as many as there are ids; what is left of them adds 0 to row 0.
         ordered, order = ids.flatten().sort()
@@ -42,7 +30,29 @@ class TokenTable(SharedGradient):
         tokens.scatter_(0, rank, ordered)
         # Summed in fp32: some tokens occur often.
         summed = rows(grad.flatten(0, -2).float(), place, len(order), -1, False)
-        self.summed.index_add_(0, tokens, summed.to(grad.dtype))
+        total.index_add_(0, tokens, summed.to(grad.dtype))
+
+
+class TokenTable:
+    """A token embedding's weight [V, D] with one gradient for all that read it in a forward."""
+
+    def __init__(self, weight: Tensor) -> None:
+        self.gradient = TableGradient(weight.shape)
+        self.values = share(weight, self.gradient)
+
+    @classmethod
+    def of(cls, tokens: nn.Module) -> "TokenTable | None":
+        """The table of `tokens` for a training step on a CPU; None where each reader goes to the module itself."""
+        # A module whose forward somebody replaced, or whose padding gets no gradient, is read as it is.
+        if type(tokens) is not TokenEmbedding or "forward" in vars(tokens) or tokens.padding_idx is not None:
+            return None
+        if torch.compiler.is_compiling() or not torch.is_grad_enabled() or torch.is_autocast_enabled("cpu"):
+            return None
+        weight = tokens.weight
+        if weight.device.type != "cpu" or not weight.requires_grad:
+            return None
+        # ZeRO's stage 3 gathers a weight that is asked for; one that it did not gather is empty.
+        return cls(weight) if weight.shape == (tokens.num_embeddings, tokens.embedding_dim) else None
 
 
 class TokenEmbedding(nn.Embedding):
@@ -52,7 +62,7 @@ class TokenEmbedding(nn.Embedding):
         """int64 [...] to [..., D]."""
         if table is None:
             return super().forward(ids)
-        rows: Tensor = _Lookup.apply(table.values, ids, table)
+        rows: Tensor = _Lookup.apply(table.values, ids, table.gradient)
         return rows
 
 
@@ -60,12 +70,12 @@ class _Lookup(torch.autograd.Function):
     """Rows of a table; their gradient is added to the table's sum."""
 
     @staticmethod
-    def forward(ctx: Any, values: Tensor, ids: Tensor, table: TokenTable) -> Tensor:
+    def forward(ctx: Any, values: Tensor, ids: Tensor, gradient: TableGradient) -> Tensor:
         ctx.save_for_backward(ids)
-        ctx.table = table
+        ctx.gradient = gradient
         return F.embedding(ids, values)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[None, None, None]:
-        ctx.table.add_rows(ctx.saved_tensors[0], grad)
+        ctx.gradient.add_rows(ctx.saved_tensors[0], grad)
         return None, None, None

@@ -181,7 +181,8 @@ def _load(
     wanted, parameters = _sources(model), dict(model.named_parameters())
     stored = {name: read() for name, read in _tensors(folder)}
     for alias in ("encoder.embed_tokens.weight", "decoder.embed_tokens.weight"):
-        stored.setdefault("shared.weight", stored.get(alias, torch.empty(0)))
+        if alias in stored:
+            stored.setdefault("shared.weight", stored[alias])
     loaded, resized = [], {}
     for name, parts in wanted.items():
         if name in (TOKENS, "lm_head.weight") and not same_vocabulary:

@@ -1,6 +1,7 @@
 import json
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from transformers import AutoConfig, AutoModel, AutoModelForSeq2SeqLM
 
 from model.config import PRESETS, DocFormerV2Config
 from model.docformer import DocFormerV2ForConditionalGeneration
+from model.embeddings import TEXT, VISUAL
 from model.errors import ModelInputError
 from tests.model.pages import page_batch, page_inputs, small_config, small_model
 
@@ -65,6 +67,7 @@ def test_no_input_at_all_is_refused() -> None:
         ({"bbox": torch.full((3, 12, 4), 1001)}, "scale boxes to 0..1000"),
         ({"bbox": torch.full((3, 12, 4), -1)}, "scale boxes to 0..1000"),
         ({"bbox": torch.zeros(3, 11, 4, dtype=torch.long)}, "give \\[batch, tokens, 4\\]"),
+        ({"attention_mask": torch.ones(3, 11)}, "attention_mask has 11 positions: give the text's, or all 20"),
         ({"pixel_values": torch.zeros(3, 3, 24, 32, dtype=torch.uint8)}, "rows, then columns"),
         ({"pixel_values": torch.zeros(3, 3, 32, 24)}, "torch.uint8"),
     ],
@@ -166,7 +169,7 @@ def test_logits_at_labelled_positions_alone_give_the_same_loss_and_gradient() ->
 @pytest.mark.parametrize("path", ["auto", "sdpa"])
 def test_a_compiled_step_is_one_graph_and_the_same(path: str) -> None:
     model = small_model(attention_path=path).train()
-    batch = page_batch(model.config)
+    batch = page_batch(model.config, tokens=40, targets=40)  # enough scores for attention by sample
     gradients = []
     for call in (model, torch.compile(model, backend="aot_eager", fullgraph=True)):
         model.zero_grad()
@@ -187,7 +190,7 @@ def test_no_labelled_target_gives_zero_and_not_nan() -> None:
 
 def test_gradient_checkpointing_changes_no_gradient() -> None:
     model = small_model().train()
-    batch = page_batch(model.config)
+    batch = page_batch(model.config, tokens=40, targets=40)
     gradients = []
     for enable in (model.gradient_checkpointing_disable, model.gradient_checkpointing_enable):
         enable()
@@ -196,6 +199,32 @@ def test_gradient_checkpointing_changes_no_gradient() -> None:
         gradients.append(torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None]))
     assert model.is_gradient_checkpointing
     assert torch.allclose(*gradients, atol=1e-6)
+    with pytest.raises(ModelInputError, match="use_reentrant=False"):
+        model.gradient_checkpointing_enable({"use_reentrant": True})
+
+
+def test_the_model_trains_after_a_forward_in_inference_mode() -> None:
+    """Memory that attention keeps from one call to the next serves both."""
+
+    def use() -> None:
+        model = small_model()
+        batch = page_batch(model.config, tokens=40, targets=40)
+        with torch.inference_mode():
+            model(**batch)
+        model.train()(**batch).loss.backward()
+
+    with ThreadPoolExecutor(1) as fresh_thread:
+        fresh_thread.submit(use).result()
+
+
+def test_half_precision_hides_padding_on_the_fused_path() -> None:
+    model = small_model(attention_path="sdpa").half()
+    batch = page_batch(model.config)
+    noise = torch.where(batch["attention_mask"].bool(), batch["input_ids"], 5)
+    with torch.no_grad():
+        logits, again = (model(**{**batch, "input_ids": ids}).logits for ids in (batch["input_ids"], noise))
+    assert logits.isfinite().all()
+    assert torch.equal(logits, again)
 
 
 @pytest.mark.parametrize("tied", [True, False])
@@ -209,6 +238,28 @@ def test_saved_and_loaded_model_gives_the_same_logits(tmp_path: Path, tied: bool
     batch = page_batch(model.config)
     with torch.no_grad():
         assert torch.equal(model(**batch).logits, again.eval()(**batch).logits)
+
+
+def test_no_pickle_is_loaded(tmp_path: Path) -> None:
+    model = small_model()
+    model.config.save_pretrained(tmp_path)
+    torch.save(model.state_dict(), tmp_path / "pytorch_model.bin")
+    for asked in ({}, {"use_safetensors": None}):
+        with pytest.raises(OSError, match="safetensors"):
+            DocFormerV2ForConditionalGeneration.from_pretrained(tmp_path, **asked)
+    with pytest.raises(ModelInputError, match="pickled weights are never loaded"):
+        DocFormerV2ForConditionalGeneration.from_pretrained(tmp_path, use_safetensors=False)
+
+
+def test_each_modality_is_marked_with_its_own_row() -> None:
+    model = small_model().train()
+    batch = page_batch(model.config)
+    rows = model.encoder.embeddings.modality.weight
+    for name, row in (("pixel_values", VISUAL), ("input_ids", TEXT)):
+        model.zero_grad()
+        model(**{name: batch[name]}, labels=batch["labels"]).loss.backward()
+        assert rows.grad[row].abs().sum() > 0
+        assert rows.grad[1 - row].abs().sum() == 0
 
 
 def test_it_is_registered_with_the_auto_classes(tmp_path: Path) -> None:
@@ -304,6 +355,10 @@ def test_configuration_that_cannot_be_is_refused() -> None:
         small_config(image_height=30)
     with pytest.raises(ModelInputError, match="feed_forward_proj"):
         small_config(feed_forward_proj="swish")
+    with pytest.raises(ModelInputError, match="grid_rows is 0"):
+        small_config(grid_rows=0)
+    with pytest.raises(ModelInputError, match="line_classes is 2"):
+        small_config(line_classes=2)
 
 
 def test_hidden_box_start_and_spatial_tables_have_one_tokens_scale() -> None:

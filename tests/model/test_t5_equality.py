@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import T5Config, T5ForConditionalGeneration
 
@@ -131,12 +131,29 @@ def test_the_published_flan_files_load(tmp_path: Path) -> None:
     assert set(report.loaded) | set(report.new) == names
 
 
+def test_another_name_of_the_embedding_is_read(tmp_path: Path) -> None:
+    t5 = random_t5("1.0")
+    t5.save_pretrained(tmp_path)
+    weights = load_file(tmp_path / "model.safetensors")
+    weights["decoder.embed_tokens.weight"] = weights.pop("shared.weight")
+    save_file(weights, tmp_path / "model.safetensors")
+    model, report = model_from_t5(str(tmp_path), **PAGE)
+    assert torch.equal(model.get_input_embeddings().weight, t5.shared.weight)
+    assert not report.unused
+    del weights["decoder.embed_tokens.weight"]
+    save_file(weights, tmp_path / "model.safetensors")
+    with pytest.raises(ModelInputError, match=r"has no shared\.weight"):
+        model_from_t5(str(tmp_path), **PAGE)
+
+
 def test_larger_vocabulary_keeps_the_t5s_rows(tmp_path: Path) -> None:
     t5 = random_t5("1.0")
     t5.save_pretrained(tmp_path)
     model, report = model_from_t5(str(tmp_path), vocab_size=120, **PAGE)
     assert report.resized == {"encoder.embeddings.tokens.weight": "99 to 120 rows"}
     assert torch.equal(model.get_input_embeddings().weight[:99], t5.shared.weight)
+    added = model.get_input_embeddings().weight[99:]
+    assert added.std().item() == pytest.approx(t5.shared.weight.std().item(), rel=0.01)
     assert torch.equal(model.lm_head.weight, model.get_input_embeddings().weight)
 
 
