@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
+
 from model.answers import Answer, Page, answer
 from model.docformer import DocFormerV2ForConditionalGeneration
 from model.processor import DocFormerV2Processor
@@ -89,7 +91,7 @@ def load_model(name: str) -> tuple[DocFormerV2ForConditionalGeneration, DocForme
     """A model and its processor from an exported folder, a finished run or the hub; on the GPU if there is one.
 
     Raises:
-        UsageError: there is no model of that name.
+        UsageError: there is no model of that name, or its files are broken.
         ModelInputError: the folder holds no processor.
     """
     import torch
@@ -102,7 +104,7 @@ def load_model(name: str) -> tuple[DocFormerV2ForConditionalGeneration, DocForme
     chosen = str(folder) if folder.is_dir() else name
     try:
         model: Any = DocFormerV2ForConditionalGeneration.from_pretrained(chosen)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, TypeError, RuntimeError, SafetensorError) as error:  # whatever a broken file gives
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UsageError(f"{name}: holds no DocFormerV2 model ({reason}); give what `docformer export` wrote") from None
     model.eval().to("cuda" if torch.cuda.is_available() else "cpu")

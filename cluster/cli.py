@@ -10,6 +10,7 @@ import os
 import re
 import sys
 from collections.abc import Sequence
+from importlib import metadata
 from typing import Any, NoReturn
 
 from cluster.commands import ask, corpus, demo, export, launch, plan, pretrain, run, runs, status, submit, tokenizer
@@ -59,6 +60,7 @@ def build_parser() -> OneLineParser:
         formatter_class=HelpFormatter,
         allow_abbrev=False,
     )
+    parser.add_argument("--version", action="version", version=f"docformer {metadata.version('docformer')}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND", parser_class=OneLineParser)
     for command in COMMANDS:
         command.register(commands)

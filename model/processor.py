@@ -67,11 +67,13 @@ class DocFormerV2Processor:
             if Path(path_or_name).is_dir():
                 raise ModelInputError(f"{path_or_name}: holds no {FILE_NAME}; give a folder that save_pretrained wrote")
             path = _download(str(path_or_name))
-        fields = json.loads(path.read_text())
         try:
+            fields = json.loads(path.read_text())
             sizes = {name: int(fields[name]) for name in ("image_height", "image_width", "max_text_tokens")}
         except KeyError as error:
             raise ModelInputError(f"{path}: has no {error.args[0]!r}; it is not a DocFormerV2 processor") from None
+        except (TypeError, ValueError) as error:
+            raise ModelInputError(f"{path}: is no processor's file ({error}); export the model again") from None
         return cls(load_tokenizer(path_or_name), **sizes)
 
     def save_pretrained(self, folder: str | Path, **_: Any) -> None:
@@ -111,10 +113,13 @@ class DocFormerV2Processor:
             where there are pictures. A long page keeps its first words; the question is always kept whole.
 
         Raises:
-            ModelInputError: words without boxes, boxes outside 0..1000, an unreadable picture, too long a question.
+            ModelInputError: words without boxes, boxes that are none or outside 0..1000, an unreadable picture, too
+                long a question.
         """
         if return_tensors != "pt":
             raise ModelInputError(f"return_tensors is {return_tensors!r}: only 'pt' is known")
+        if isinstance(images, list) and not images:
+            raise ModelInputError("images is empty: give a picture for each page, or None for text alone")
         pictures = None if images is None else [_open(p) for p in (images if isinstance(images, list) else [images])]
         pages = self._pages(pictures, words, boxes, ocr)
         asked = [questions] * len(pages) if questions is None or isinstance(questions, str) else list(questions)
@@ -177,7 +182,7 @@ class DocFormerV2Processor:
         if words is None:
             if pictures is None:
                 return [((), ())]
-            return [ocr(picture) if ocr is not None else ((), ()) for picture in pictures]
+            return [_read(ocr, picture) if ocr is not None else ((), ()) for picture in pictures]
         if boxes is None:
             raise ModelInputError("words without boxes: give each word's x0, y0, x1, y1 in 0..1000 of the page")
         if len(words) and not isinstance(words[0], str):
@@ -190,13 +195,11 @@ class DocFormerV2Processor:
         self, page: tuple[Sequence[str], Any], question: str | None
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         words, boxes = page
-        if len(words) != len(boxes):
-            raise ModelInputError(f"{len(words)} words and {len(boxes)} boxes: give each word one box")
-        word_boxes = np.asarray(boxes, np.int64).reshape(-1, 4)
-        if word_boxes.size and (word_boxes.min() < 0 or word_boxes.max() > 1000):
-            raise ModelInputError(
-                f"boxes hold {word_boxes.min()}..{word_boxes.max()}: scale them to 0..1000 of the page"
-            )
+        if not all(isinstance(word, str) for word in words):
+            raise ModelInputError("words hold something that is no text: give strings, or a list of them for each page")
+        word_boxes = _word_boxes(boxes)
+        if len(words) != len(word_boxes):
+            raise ModelInputError(f"{len(words)} words and {len(word_boxes)} boxes: give each word one box")
         asked, room = self._asked(question)
         ids, word_index = self._words.encode_words(words, room)
         bbox = np.zeros((len(ids) + len(asked) + 1, 4), np.int64)
@@ -234,9 +237,47 @@ def _open(picture: Picture) -> Image.Image:
         if not isinstance(picture, Image.Image):
             raise ModelInputError(f"a picture is {type(picture).__name__}: give PIL, uint8 array, bytes or a path")
         upright: Image.Image = ImageOps.exif_transpose(picture)
-        return upright.convert("RGB")
+        return _flat(upright)
     except (OSError, TypeError, UnidentifiedImageError, Image.DecompressionBombError) as error:
         raise ModelInputError(f"a picture cannot be read: {error}") from None
+
+
+def _read(ocr: Ocr, picture: Image.Image) -> tuple[Sequence[str], Any]:
+    found = ocr(picture)
+    if not isinstance(found, tuple | list) or len(found) != 2:
+        raise ModelInputError(f"ocr gave {type(found).__name__}: let it give words and their boxes")
+    return found[0], found[1]
+
+
+def _flat(picture: Image.Image) -> Image.Image:
+    """RGB as a corpus build draws the same file: what is transparent on white, 16 bits of grey scaled to 8."""
+    if picture.mode.startswith("I"):
+        return Image.fromarray((np.asarray(picture) >> 8).clip(0, 255).astype(np.uint8)).convert("RGB")
+    if not picture.has_transparency_data:
+        return picture.convert("RGB")
+    page = Image.new("RGBA", picture.size, "white")
+    page.alpha_composite(picture.convert("RGBA"))
+    return page.convert("RGB")
+
+
+def _word_boxes(boxes: Any) -> NDArray[np.int64]:
+    """int64 [N, 4] of one page's boxes."""
+    try:
+        found = np.asarray(boxes, np.float64)
+    except (TypeError, ValueError):
+        raise ModelInputError("boxes are no numbers, or not as many for each word: give x0, y0, x1, y1") from None
+    if not found.size:
+        return np.zeros((0, 4), np.int64)
+    if found.ndim != 2 or found.shape[1] != 4:
+        raise ModelInputError(f"boxes are of shape {list(found.shape)}: give x0, y0, x1, y1 for each word")
+    if not (found.min() >= 0 and found.max() <= 1000):  # NaN is in no order
+        raise ModelInputError(f"boxes hold {found.min():g}..{found.max():g}: scale them to 0..1000 of the page")
+    if found.max() <= 1 and (found % 1).any():
+        raise ModelInputError(f"boxes hold {found.min():g}..{found.max():g}: scale them by 1000")
+    if (found[:, :2] > found[:, 2:]).any():
+        wrong = found[(found[:, :2] > found[:, 2:]).any(1)][0]
+        raise ModelInputError(f"a box is {wrong.tolist()}: give x0 <= x1 and y0 <= y1")
+    return found.astype(np.int64)
 
 
 def _download(name: str) -> Path:

@@ -113,6 +113,14 @@ def test_help_is_quick_because_nothing_heavy_is_imported() -> None:
     assert result.stdout.strip() == "[]"
 
 
+def test_a_folder_of_a_packages_name_does_not_hide_it(tmp_path: Path) -> None:
+    """`docformer export run --out model`, and then Python beside it."""
+    (tmp_path / "model").mkdir()
+    code = "from model import DocFormerV2Config; print(DocFormerV2Config.preset('tiny').d_model)"
+    ended = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert ended.stdout == "128\n", ended.stderr
+
+
 def test_requirements_pin_every_dependency() -> None:
     def normal(name: str) -> str:
         return name.lower().replace("_", "-")

@@ -8,7 +8,7 @@ from typing import Any
 from cluster.commands.command import add_command, add_config, add_json, print_result
 from cluster.options import add_flags, load_settings
 from cluster.settings import PretrainSettings
-from pipelines.errors import StoppedError
+from pipelines.errors import StoppedError, UsageError
 
 
 def register(commands: Any) -> None:
@@ -41,6 +41,8 @@ def run(args: argparse.Namespace) -> int:
 
     started_with = Path(args.out) / "config.yaml" if args.resume and "out" in args else None
     config = args.config or (started_with if started_with and started_with.is_file() else None)
+    if started_with and not started_with.is_file() and "corpus" not in args and args.config is None:
+        raise UsageError(f"{args.out}: holds no run to resume; start one with --corpus, or name another folder")
     settings = load_settings(PretrainSettings, "pretrain", config, vars(args))
     if settings.dry_run:
         from cluster.dry_run import dry_run

@@ -149,7 +149,7 @@ def prepare(
         differ = _differences(before, wanted)
         changed = [line for line in differ if line.startswith("corpora.")]
         if len(differ) > len(changed) or (changed and not allow_changed_corpus):
-            other = ", or add --allow-changed-corpus" if differ == changed else ""
+            other = ", or add --allow-changed-corpus" if differ == changed else ", or give --out another folder"
             raise UsageError(f"{place}: the run was started otherwise: {'; '.join(differ)}; use the same again{other}")
         if changed:
             run.note("corpus", f"goes on with other corpora: {'; '.join(changed)}")

@@ -63,7 +63,12 @@ def run_workflow(config: Path, start: str | None = None) -> dict[str, str]:
                 results[stage.name] = "skipped"
                 shown.wrote(f"{stage.output}: complete and unchanged")
                 continue
-            results[stage.name] = stage.make(anew=stage.name in again)
+            try:
+                results[stage.name] = stage.make(anew=stage.name in again)
+            except UsageError as error:  # an earlier start's output does not go with what it is made from now
+                if stage.name in again or not stage.output.exists():
+                    raise
+                raise UsageError(f"{error}; to make it anew, add --from {stage.name}") from None
             state.note(stage.name, inputs, stage.output)
             shown.wrote(f"{stage.output}: {results[stage.name]}")
     return results

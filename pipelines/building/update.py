@@ -13,7 +13,7 @@ from pipelines.building.summary import BuildSummary, summarise
 from pipelines.building.survey import again, stamp, survey
 from pipelines.corpus.manifest import Origin, configuration, read_records
 from pipelines.corpus.parts import FACT_SHARDS, Part
-from pipelines.corpus.reader import MANIFEST, read_manifest
+from pipelines.corpus.reader import MANIFEST, Corpus, read_manifest
 from pipelines.errors import UsageError
 from pipelines.filters.keep_out import keep_out_runs, runs_digest
 from pipelines.folders.address import Place, folder_of
@@ -44,12 +44,13 @@ def update(
         resume: finish an unfinished update in `out`; in place, a second update takes over the work of a first anyway.
 
     Raises:
-        UsageError: there is no corpus, a bad source or folder, or a page must be read again and its file is not there.
+        UsageError: there is no corpus, one of its shards is missing or damaged, a bad source or folder, or a page must
+            be read again and its file is not there.
         JobError: the account does not balance.
     """
     started = time.monotonic()
     corpus = folder_of(corpus)
-    before = read_manifest(corpus)
+    before = Corpus.open(corpus).manifest
     if "configuration" not in before:
         raise UsageError(f"{corpus}: made by an earlier program, which noted less; build it again")
     target = folder_of(out) if out is not None else corpus

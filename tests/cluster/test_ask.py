@@ -1,6 +1,7 @@
 """`docformer ask` on a PDF, a picture, pages without text, bad files; an untrained model answers nonsense."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -104,6 +105,28 @@ def test_pickled_weights_are_not_loaded(capsys: pytest.CaptureFixture[str], mode
     torch.save(small_model(3).state_dict(), folder / "pytorch_model.bin")
     assert main(["ask", str(folder), str(pdf(tmp_path / "a.pdf", ["Some words"])), "What ?"]) == 2
     assert "holds no DocFormerV2 model" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        ("model.safetensors", b""),
+        ("model.safetensors", b"\x08\0\0\0\0\0\0\0{}"),
+        ("config.json", b"[]"),
+        ("config.json", b'{"model_type": "docformerv2", "d_model": "abc"}'),
+        ("processor_config.json", b"{"),
+        ("processor_config.json", b"[]"),
+    ],
+)
+def test_a_broken_model_folder_is_one_line(
+    file: str, content: bytes, capsys: pytest.CaptureFixture[str], model_folder: Path, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(model_folder, tmp_path / "broken")
+    (folder / file).write_bytes(content)
+    assert main(["ask", str(folder), str(pdf(tmp_path / "a.pdf", ["Some words"])), "What ?"]) == 2
+    error = [line for line in capsys.readouterr().err.splitlines() if line.startswith("docformer")]
+    assert len(error) == 1
+    assert "broken" in error[0]
 
 
 @pytest.mark.parametrize("tokens", ["0", "9999"])

@@ -1,6 +1,7 @@
 """Bad input ends in one line on standard error and exit code 2, and destroys nothing."""
 
 import json
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -90,6 +91,17 @@ def test_pretrain_without_a_corpus(capsys: pytest.CaptureFixture[str], tmp_path:
     )
     assert "absent" in line
     assert not (tmp_path / "run").exists()
+
+
+def test_resuming_a_run_that_is_none(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert "absent: holds no run to resume" in fails(capsys, "pretrain", "--resume", "--out", tmp_path / "absent")
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["--version"])
+    assert ended.value.code == 0
+    assert capsys.readouterr().out == f"docformer {metadata.version('docformer')}\n"
 
 
 def test_every_command_has_help_with_an_example(capsys: pytest.CaptureFixture[str]) -> None:

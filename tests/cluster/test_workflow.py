@@ -77,7 +77,9 @@ def test_complete_and_unchanged_stages_are_skipped(tmp_path: Path) -> None:
     assert longer["pretrain"].startswith("6 steps")
 
     generate(tmp_path / "documents" / "more", documents=2, seed=9, scans=0.0, hostile=0)
-    with pytest.raises(UsageError, match="started otherwise"):  # new documents make another corpus, and another run
+    with pytest.raises(
+        UsageError, match=r"started otherwise.*add --from pretrain"
+    ):  # new documents make another corpus, and another run
         run_workflow(config)
     assert "12 documents" in first["corpus"]
     assert Corpus.open(out / "corpus").manifest["totals"]["documents"]["found"] == 14

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pymupdf
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
@@ -69,6 +70,26 @@ def test_picture_may_come_as_pil_array_bytes_or_path(processor: DocFormerV2Proce
     forms = [page, np.asarray(page), encoded.getvalue(), tmp_path / "page.png", str(tmp_path / "page.png")]
     pixels = processor(images=forms)["pixel_values"]
     assert all(torch.equal(pixels[0], other) for other in pixels)
+
+
+@pytest.mark.parametrize("kind", ["transparent", "16 bits"])
+def test_a_picture_is_the_one_that_a_corpus_has_of_the_file(
+    processor: DocFormerV2Processor, kind: str, tmp_path: Path
+) -> None:
+    """Transparent is white, and 16 bits of grey are scaled, as PyMuPDF draws both."""
+    file = tmp_path / "picture.png"
+    if kind == "transparent":
+        picture = Image.new("RGBA", (60, 80), (0, 0, 0, 0))
+        picture.paste((200, 30, 30, 255), (10, 10, 40, 40))
+        picture.save(file)
+    else:
+        Image.fromarray(np.linspace(0, 65535, 60 * 80).reshape(80, 60).astype(np.uint16)).save(file)
+    with pymupdf.open(file) as document:
+        drawn = document[0].get_pixmap(alpha=False)
+        theirs = Image.frombytes("RGB", (drawn.width, drawn.height), drawn.samples)
+    wanted, got = (processor(images=picture)["pixel_values"].float() for picture in (theirs, file))
+    assert (wanted - got).abs().mean() < 2
+    assert got.max() - got.min() > 100
 
 
 def test_words_are_read_by_the_given_ocr(processor: DocFormerV2Processor) -> None:
@@ -150,6 +171,15 @@ def test_saved_processor_comes_back_the_same(processor: DocFormerV2Processor, tm
         ({"words": WORDS, "boxes": BOXES[:-1]}, "7 words and 6 boxes"),
         ({"words": WORDS, "boxes": [[0, 0, 1200, 5]] * 7}, "scale them to 0..1000"),
         ({"words": [], "boxes": [], "questions": "total " * 100}, "shorten it"),
+        ({"words": WORDS, "boxes": np.array(BOXES) / 1000}, "scale them by 1000"),
+        ({"words": WORDS, "boxes": [[0, 0, 1000.9, 5]] * 7}, "scale them to 0..1000"),
+        ({"words": WORDS, "boxes": [[0, 0, float("nan"), 5]] * 7}, "scale them to 0..1000"),
+        ({"words": WORDS, "boxes": [[0, 0, 9, 0, 9, 5, 0, 5]] * 7}, "x0, y0, x1, y1 for each word"),
+        ({"words": WORDS, "boxes": [[0, 0, 5]] * 6 + [[0, 0]]}, "x0, y0, x1, y1"),
+        ({"words": WORDS, "boxes": [[500, 0, 10, 5]] * 7}, "x0 <= x1"),
+        ({"words": ["total", None], "boxes": BOXES[:2]}, "no text"),
+        ({"images": []}, "images is empty"),
+        ({"images": np.zeros((9, 9, 3), np.uint8), "ocr": lambda picture: None}, "ocr gave NoneType"),
         ({"images": b"no picture"}, "cannot be read"),
         ({"images": 7}, "give PIL"),
         ({"words": [WORDS, WORDS], "boxes": [BOXES, BOXES], "questions": ["one"]}, "one for each page"),

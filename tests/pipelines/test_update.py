@@ -71,6 +71,17 @@ def test_new_documents_are_read_and_old_ones_are_not(tmp_path: Path) -> None:
     assert sorted(path.name for path in corpus.iterdir()) == ["index", "manifest.json", "pages", "quarantine"]
 
 
+def test_a_damaged_corpus_is_refused_and_left_alone(tmp_path: Path) -> None:
+    corpus = tmp_path / "corpus"
+    build([str(draw(tmp_path / "old", range(4)))], corpus, SETTINGS)
+    before = (corpus / "manifest.json").read_bytes()
+    lost = sorted((corpus / "pages").glob("*.parquet"))[-1]
+    lost.unlink()
+    with pytest.raises(UsageError, match=f"{lost.name}: missing; restore it, or build the corpus again"):
+        update(corpus, [str(draw(tmp_path / "new", range(4, 6)))], SETTINGS)
+    assert (corpus / "manifest.json").read_bytes() == before
+
+
 def test_new_labels_come_from_stored_boxes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source = draw(tmp_path / "in", range(6))
     corpus, new = tmp_path / "corpus", tmp_path / "new"
