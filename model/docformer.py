@@ -263,7 +263,12 @@ class DocFormerV2ForConditionalGeneration(PreTrainedModel, GenerationMixin):  # 
 
     @torch.no_grad()
     def generate(self, *args: Any, **kwargs: Any) -> Any:
-        """`GenerationMixin.generate` (greedy, sampling, beams), which also takes a picture without text."""
+        """`GenerationMixin.generate` (greedy, sampling, beams), which also takes a picture without text.
+
+        A batch may come with the encoder's pretraining labels: they have no part in an answer.
+        """
+        for name in ("line_pairs", "line_labels", "grid_labels", "denominators"):
+            kwargs.pop(name, None)
         pixel_values = kwargs.get("pixel_values")
         if not args and kwargs.get("input_ids") is None and kwargs.get("inputs") is None and pixel_values is not None:
             encoded = self.encoder(pixel_values=kwargs.pop("pixel_values"))

@@ -53,6 +53,8 @@ def test_every_mix_of_inputs_trains_and_generates(inputs: str) -> None:
     assert model.encoder.layers[0].attention.qkv.weight.grad.abs().sum() > 0
     tokens = model.eval().generate(**page, max_new_tokens=4, min_new_tokens=4)
     assert tokens.shape == (3, 5)
+    extra = {name: batch[name] for name in ("line_pairs", "line_labels", "grid_labels")}
+    assert torch.equal(tokens, model.generate(**page, **extra, max_new_tokens=4, min_new_tokens=4))
 
 
 def test_no_input_at_all_is_refused() -> None:
