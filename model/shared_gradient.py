@@ -1,7 +1,7 @@
 """One tensor with several readers in a forward, whose gradients are summed in one place.
 
 Autograd lets every reader make a whole gradient and adds them up afterwards, each time into memory taken anew: for the
-token embedding 65 MB three times at `base`, for a position bias as much again in every layer.
+token embedding of `small` in bf16 33 MB three times, for a position bias as many values as scores in every layer.
 """
 
 from typing import Any
@@ -43,6 +43,8 @@ def share(tensor: Tensor, gradient: GradientSum, dtype: torch.dtype | None = Non
 
 
 class _Share(torch.autograd.Function):
+    """The tensor, viewed or cast; its gradient is what stands in the sum by the time autograd comes here."""
+
     @staticmethod
     def forward(ctx: Any, tensor: Tensor, gradient: GradientSum, dtype: torch.dtype | None) -> Tensor:
         ctx.set_materialize_grads(False)

@@ -19,7 +19,7 @@ install() {
 # DeepSpeed is published as source only; its compiled operators are not needed.
 DS_BUILD_OPS=0 install --no-deps -r requirements.txt
 # As a folder on the path: another form of editable package gives way to any folder named `model` that a user stands by.
-install --no-deps -C editable_mode=compat -e .
+install --no-deps --config-settings editable_mode=compat -e .
 
 # Every worker process imports torch, transformers and Ray: compiled once here, it starts twice as fast, also where Python
 # may not write its caches later.
