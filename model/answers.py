@@ -14,7 +14,8 @@ from torch import Tensor
 
 from model.docformer import DocFormerV2ForConditionalGeneration
 from model.errors import ModelInputError
-from model.processor import DocFormerV2Processor, Picture
+from model.picture import Picture
+from model.processor import DocFormerV2Processor
 
 
 @dataclass(frozen=True)

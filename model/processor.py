@@ -1,6 +1,5 @@
 """From a page (picture, words, boxes, question) to the model's inputs, and from generated tokens back to text."""
 
-import io
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -9,19 +8,16 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 from transformers import AutoProcessor, BatchFeature
 
 from model.config import DocFormerV2Config
 from model.errors import ModelInputError
+from model.picture import Picture, open_picture
 from model.tokenizer import EOS_ID, PAD_ID, WordTokenizer, load_tokenizer
 
 FILE_NAME = "processor_config.json"
 
-# A page picture: PIL, uint8 [rows, columns, 3] array, encoded bytes (JPEG, PNG, TIFF), the path of such a file, or a
-# PDF page (of PyMuPDF: whatever draws itself with `get_pixmap`).
-Picture = Any
-PDF_PAGE_DPI = 150
 # Reads a picture: words, and for each its x0, y0, x1, y1 in 0..1000 of the picture.
 Ocr = Callable[[Image.Image], tuple[Sequence[str], Sequence[Sequence[int]]]]
 
@@ -120,7 +116,9 @@ class DocFormerV2Processor:
             raise ModelInputError(f"return_tensors is {return_tensors!r}: only 'pt' is known")
         if isinstance(images, list) and not images:
             raise ModelInputError("images is empty: give a picture for each page, or None for text alone")
-        pictures = None if images is None else [_open(p) for p in (images if isinstance(images, list) else [images])]
+        pictures = (
+            None if images is None else [open_picture(p) for p in (images if isinstance(images, list) else [images])]
+        )
         pages = self._pages(pictures, words, boxes, ocr)
         asked = [questions] * len(pages) if questions is None or isinstance(questions, str) else list(questions)
         if len(asked) != len(pages) or (pictures is not None and len(pictures) != len(pages)):
@@ -223,41 +221,11 @@ class DocFormerV2Processor:
         return np.ascontiguousarray(pixels.transpose(2, 0, 1))
 
 
-def _open(picture: Picture) -> Image.Image:
-    try:
-        if hasattr(picture, "get_pixmap"):
-            pixmap = picture.get_pixmap(dpi=PDF_PAGE_DPI, alpha=False)
-            picture = Image.frombytes("RGB", (pixmap.width, pixmap.height), pixmap.samples)
-        elif isinstance(picture, np.ndarray):
-            picture = Image.fromarray(picture)
-        elif isinstance(picture, bytes):
-            picture = Image.open(io.BytesIO(picture))
-        elif isinstance(picture, str | Path):
-            picture = Image.open(picture)
-        if not isinstance(picture, Image.Image):
-            raise ModelInputError(f"a picture is {type(picture).__name__}: give PIL, uint8 array, bytes or a path")
-        upright: Image.Image = ImageOps.exif_transpose(picture)
-        return _flat(upright)
-    except (OSError, TypeError, UnidentifiedImageError, Image.DecompressionBombError) as error:
-        raise ModelInputError(f"a picture cannot be read: {error}") from None
-
-
 def _read(ocr: Ocr, picture: Image.Image) -> tuple[Sequence[str], Any]:
     found = ocr(picture)
     if not isinstance(found, tuple | list) or len(found) != 2:
         raise ModelInputError(f"ocr gave {type(found).__name__}: let it give words and their boxes")
     return found[0], found[1]
-
-
-def _flat(picture: Image.Image) -> Image.Image:
-    """RGB as a corpus build draws the same file: what is transparent on white, 16 bits of grey scaled to 8."""
-    if picture.mode.startswith("I"):
-        return Image.fromarray((np.asarray(picture) >> 8).clip(0, 255).astype(np.uint8)).convert("RGB")
-    if not picture.has_transparency_data:
-        return picture.convert("RGB")
-    page = Image.new("RGBA", picture.size, "white")
-    page.alpha_composite(picture.convert("RGBA"))
-    return page.convert("RGB")
 
 
 def _word_boxes(boxes: Any) -> NDArray[np.int64]:
