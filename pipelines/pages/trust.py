@@ -3,15 +3,15 @@
 import string
 import unicodedata
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.pages.coverage import UNCOVERED, shows_more
+from pipelines.pages.coverage import BESIDE, UNCOVERED, shows_more, stands_beside
 
 # Of these checks and their thresholds: another number makes rows of another fingerprint.
-VERSION = 2
+VERSION = 3
 MAX_BAD_GLYPHS = 0.05
 MAX_OFF_INK = 0.35
 INK_CONTRAST = 30.0
@@ -32,7 +32,12 @@ MIN_LETTERS = 200
 
 
 def trust_text_layer(
-    words: list[str], boxes: NDArray[np.float32], picture: NDArray[np.uint8], width: float, height: float
+    words: list[str],
+    boxes: NDArray[np.float32],
+    picture: NDArray[np.uint8],
+    width: float,
+    height: float,
+    hidden: Callable[[], bool],
 ) -> tuple[bool, str]:
     """Whether the words are readable and stand on the page's ink, and if not why.
 
@@ -42,6 +47,7 @@ def trust_text_layer(
         picture: uint8 [H, W, 3] RGB, the drawn page.
         width: of the page in points.
         height: of the page in points.
+        hidden: says whether nobody sees the words, as those over or under a scan; asked last.
     """
     if not words:
         return False, "no text layer"
@@ -58,8 +64,11 @@ def trust_text_layer(
     off = _share_off_ink(boxes, picture, width, height)
     if off > MAX_OFF_INK:
         return False, f"{off:.0%} of the words stand where the page shows nothing"
-    if shows_more(words, (boxes / [width, height, width, height]).astype(np.float32), picture):
+    shares = (boxes / [width, height, width, height]).astype(np.float32)
+    if shows_more(words, shares, picture):
         return False, UNCOVERED
+    if hidden() and stands_beside(shares, picture):
+        return False, BESIDE
     return True, ""
 
 
