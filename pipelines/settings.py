@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pipelines.corpus.shards import file_sha256
 from pipelines.errors import UsageError
 from pipelines.labels.grid import MAX_CELLS
+from pipelines.labels.reading_order import VERSION as ORDER
 from pipelines.ocr.doctr import weights_file
 from pipelines.pages.isolation import ReaderLimits
 from pipelines.pages.trust import VERSION as TRUST
@@ -150,7 +151,7 @@ class CorpusSettings(BaseModel):
             chosen["doctr_weights"] = [file_sha256(file) if file.is_file() else "" for file in files]
         if self.ocr in ("auto", "text-layer"):
             chosen["trust"] = TRUST
-        return {**chosen, "schema_version": SCHEMA_VERSION, "versions": versions()}
+        return {**chosen, "reading_order": ORDER, "schema_version": SCHEMA_VERSION, "versions": versions()}
 
     def filter_settings(self) -> dict[str, object]:
         """The settings that say which pages are taken, as plain JSON values."""

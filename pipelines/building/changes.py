@@ -52,6 +52,7 @@ TOUCHES = {
     "image_long_side": Touches.EVERY_PAGE,
     "jpeg_quality": Touches.EVERY_PAGE,
     "schema_version": Touches.EVERY_PAGE,
+    "reading_order": Touches.EVERY_PAGE,
     "trust": Touches.EVERY_PAGE,
     "versions.pymupdf": Touches.EVERY_PAGE,
     "versions.simplejpeg": Touches.EVERY_PAGE,
@@ -59,7 +60,7 @@ TOUCHES = {
 }
 
 
-OURS = ("schema-version", "trust")  # no settings: of the program
+OURS = ("schema-version", "reading-order", "trust")  # no settings: of the program
 
 
 def changed(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Touches]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from pipelines.labels.direction import directions
 from pipelines.labels.geometry import deskew, estimate_skew, quantise
 from pipelines.labels.grid import grid_cells
 from pipelines.labels.lines import line_ids
@@ -57,7 +58,7 @@ def label_page(
     boxes, confidence = boxes[kept], confidence[kept]
     upright = deskew(boxes, estimate_skew(boxes))
     lines = line_ids(upright)
-    order = reading_order(upright, lines)
+    order = reading_order(upright, lines, directions(clean))
     quantised = quantise(boxes[order], width, height)
     return LabelledPage(
         words=[clean[place] for place in order],

@@ -3,25 +3,32 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from pipelines.labels.direction import Directions
+
+# Of the order of words: another number makes rows of another fingerprint.
+VERSION = 2
 MIN_GUTTER_HEIGHTS = 0.9  # a gutter between columns, in median word heights
 MIN_HEAD_GAP_HEIGHTS = 0.75  # white space under a running head and over a foot, in median word heights
 MIN_COLUMN_LINES = 4  # a block of fewer lines on a side is a row of cells, not a column
 MIN_COLUMN_WORDS_A_LINE = 2.5  # a column of text has several words in its lines; a column of a table few
 
 
-def reading_order(boxes: NDArray[np.float64], lines: NDArray[np.int32]) -> NDArray[np.int64]:
+def reading_order(
+    boxes: NDArray[np.float64], lines: NDArray[np.int32], directions: Directions | None
+) -> NDArray[np.int64]:
     """Permutation [N] that puts words in reading order.
 
     Args:
         boxes: [N, 4] x0, y0, x1, y1, deskewed, any one unit on both axes.
         lines: int32 [N], visual line of each word.
+        directions: of the words; None: all are written from the left.
     """
     if not len(boxes):
         return np.zeros(0, np.int64)
     height = float(np.median(boxes[:, 3] - boxes[:, 1]))
     out: list[NDArray[np.int64]] = []
     for part in _head_body_foot(boxes, lines, height):
-        _cut(part, boxes, lines, max(height, 1e-6), out)
+        _cut(part, boxes, lines, max(height, 1e-6), directions, out)
     return np.concatenate(out)
 
 
@@ -46,20 +53,29 @@ def _cut(
     boxes: NDArray[np.float64],
     lines: NDArray[np.int32],
     height: float,
+    directions: Directions | None,
     out: list[NDArray[np.int64]],
 ) -> None:
     gutter = _gutter(words, boxes, lines, height)
     if gutter is not None:
-        _cut(words[boxes[words, 0] < gutter], boxes, lines, height, out)
-        _cut(words[boxes[words, 0] >= gutter], boxes, lines, height, out)
+        columns = [words[boxes[words, 0] < gutter], words[boxes[words, 0] >= gutter]]
+        if directions is not None and directions.from_right(words):
+            columns.reverse()
+        for part in columns:
+            _cut(part, boxes, lines, height, directions, out)
         return
     # No gutter through the whole block: split off the lines that cross it, from the widest white band downward.
     split = _split_by_columns(words, boxes, lines, height)
     if split is not None:
         for part in split:
-            _cut(part, boxes, lines, height, out)
+            _cut(part, boxes, lines, height, directions, out)
         return
-    out.append(words[np.argsort(lines[words], kind="stable")])
+    words = words[np.argsort(lines[words], kind="stable")]
+    if directions is None:
+        out.append(words)
+        return
+    ends = np.flatnonzero(np.diff(lines[words])) + 1
+    out.extend(directions.as_read(line, words, boxes) for line in np.split(words, ends))
 
 
 def _gutter(
