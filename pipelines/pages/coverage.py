@@ -14,6 +14,7 @@ TIMES = 2.0
 # Of the letters in lines. OCR by others misses up to 0.5 of them (a line of small print in many pieces), a block of
 # facts about the document 0.8 to 0.9.
 MOST_MISSED = 0.65
+LEAST_BESIDE = 0.5  # of the ink: where less is beside the words, letters need not be counted
 LEAST_INK = 6  # pixels of a piece
 MOST = 1500  # pieces that are compared with each other
 
@@ -33,7 +34,7 @@ def shows_more(words: list[str], boxes: NDArray[np.float32], picture: NDArray[np
         return False
     least = max(MIN_PIECES, TIMES * sum(map(len, words)))
     ink = _outside(boxes, _ink(picture))
-    return int(ink.sum()) > LEAST_INK * least and letters_in_lines(ink) > least
+    return np.count_nonzero(ink) > LEAST_INK * least and letters_in_lines(ink) > least
 
 
 def stands_beside(boxes: NDArray[np.float32], picture: NDArray[np.uint8]) -> bool:
@@ -44,33 +45,37 @@ def stands_beside(boxes: NDArray[np.float32], picture: NDArray[np.uint8]) -> boo
         picture: uint8 [H, W, 3] RGB, the drawn page.
     """
     ink = _ink(picture)
-    shown = letters_in_lines(ink)
-    return shown > MIN_PIECES and letters_in_lines(_outside(boxes, ink)) > max(MIN_PIECES, MOST_MISSED * shown)
+    total = np.count_nonzero(ink)
+    beside = _outside(boxes, ink)
+    if np.count_nonzero(beside) <= max(LEAST_INK * MIN_PIECES, LEAST_BESIDE * total):
+        return False
+    missed = letters_in_lines(beside)
+    return missed > MIN_PIECES and missed > MOST_MISSED * letters_in_lines(_ink(picture))
 
 
-def _ink(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """1 where the picture differs from its background, else 0: uint8 [H, W]."""
+def _ink(picture: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Where the picture differs from its background: bool [H, W]."""
     green = np.ascontiguousarray(picture[:, :, 1])
     background = int(np.median(green[::8, ::8]))
     low, high = max(0, background - CONTRAST), min(255, background + CONTRAST)
-    return ((green < low) | (green > high)).view(np.uint8)
+    return (green < low) | (green > high)
 
 
-def _outside(boxes: NDArray[np.float32], ink: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def _outside(boxes: NDArray[np.float32], ink: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """`ink`, changed in place, without what is in the boxes."""
     height, width = ink.shape
     first = np.floor(boxes[:, :2] * (width, height)).astype(int) - 1
     end = np.ceil(boxes[:, 2:] * (width, height)).astype(int) + 1
     for (x0, y0), (x1, y1) in zip(np.maximum(first, 0).tolist(), end.tolist(), strict=True):
-        ink[y0:y1, x0:x1] = 0
+        ink[y0:y1, x0:x1] = False
     return ink
 
 
-def letters_in_lines(ink: NDArray[np.uint8]) -> int:
-    """How many pieces of ink (uint8 [H, W], 0 or 1) are of a letter's size and have two such pieces beside them."""
+def letters_in_lines(ink: NDArray[np.bool_]) -> int:
+    """How many pieces of ink (bool [H, W]) are of a letter's size and have two such pieces beside them."""
     import cv2
 
-    pieces = cv2.connectedComponentsWithStats(ink, connectivity=8)[2][1:]
+    pieces = cv2.connectedComponentsWithStats(ink.view(np.uint8), connectivity=8)[2][1:]
     x, y, width, height = pieces[:, :4].T
     alike = (height >= MIN_HEIGHT) & (height <= MAX_HEIGHT) & (width <= MAX_WIDTH * height)
     x, y, width, height = (column[alike] for column in (x, y, width, height))

@@ -2,45 +2,55 @@
 
 from typing import Any
 
-import pymupdf
 from pymupdf import mupdf
 
+EVERYWHERE = mupdf.FzRect(mupdf.FzRect.Fixed_INFINITE)
+UPRIGHT = mupdf.FzMatrix()
 COVERED = 0.8  # of a page, by pictures: a scan
 
 
-def text_is_hidden(drawn: Any, page: pymupdf.Rect) -> bool:
-    """Whether pictures cover the page of a display list and most of its letters are hidden.
+class Layers:
+    """What of a page is a picture, and whether its text is over or under that.
 
-    Text is looked at only where there are such pictures: other pages cost a look at their images alone.
+    Args:
+        drawn: the page's display list.
+        width: of the page in points.
+        height: of the page in points.
     """
-    if _ran(drawn, _Images(page)).covered < COVERED:
-        return False
-    seen = _ran(drawn, _Letters(page))
-    return bool(seen.hidden > seen.shown)
 
+    def __init__(self, drawn: Any, width: float, height: float) -> None:
+        self._drawn, self._size = drawn, (width, height)
 
-def _ran(drawn: Any, device: Any) -> Any:
-    everywhere = mupdf.FzRect(mupdf.FzRect.Fixed_INFINITE)
-    mupdf.fz_run_display_list(drawn, device, mupdf.FzMatrix(), everywhere, mupdf.FzCookie())
-    mupdf.fz_close_device(device)
-    return device
+    def is_picture(self) -> bool:
+        """Whether pictures cover the page, as those of a scan do; costs a page of text next to nothing."""
+        return bool(self._ran(_Images(*self._size)).covered >= COVERED)
+
+    def text_is_hidden(self) -> bool:
+        """Whether most letters are hidden: drawn invisibly, or covered by such a picture."""
+        seen = self._ran(_Letters(*self._size))
+        return bool(seen.hidden > seen.shown)
+
+    def _ran(self, device: Any) -> Any:
+        mupdf.fz_run_display_list(self._drawn, device, UPRIGHT, EVERYWHERE, mupdf.FzCookie())
+        mupdf.fz_close_device(device)
+        return device
 
 
 class _Images(mupdf.FzDevice2):  # type: ignore[misc]
     """Adds up what pictures cover: `covered`, a share of the page."""
 
-    def __init__(self, page: pymupdf.Rect) -> None:
+    def __init__(self, width: float, height: float) -> None:
         super().__init__()
-        self.page, self.covered = page, 0.0
+        self.width, self.height, self.covered = width, height, 0.0
         self.use_virtual_fill_image()
         self.use_virtual_fill_image_mask()
 
     def share(self, matrix: Any) -> float:
         """Of the page, for a picture that `matrix` makes out of the unit square."""
         a, b, c, d, x, y = matrix.a, matrix.b, matrix.c, matrix.d, matrix.e, matrix.f
-        wide = min(self.page.x1, x + max(a, 0) + max(c, 0)) - max(self.page.x0, x + min(a, 0) + min(c, 0))
-        tall = min(self.page.y1, y + max(b, 0) + max(d, 0)) - max(self.page.y0, y + min(b, 0) + min(d, 0))
-        return float(max(wide, 0) * max(tall, 0) / (self.page.width * self.page.height))
+        wide = min(self.width, x + max(a, 0) + max(c, 0)) - max(0, x + min(a, 0) + min(c, 0))
+        tall = min(self.height, y + max(b, 0) + max(d, 0)) - max(0, y + min(b, 0) + min(d, 0))
+        return float(max(wide, 0) * max(tall, 0) / (self.width * self.height))
 
     def fill_image(self, _context: Any, _image: Any, matrix: Any, *_look: Any) -> None:
         """A picture."""
@@ -54,8 +64,8 @@ class _Images(mupdf.FzDevice2):  # type: ignore[misc]
 class _Letters(_Images):
     """Counts letters, `shown` and `hidden`; what is shown becomes hidden by an opaque picture over the page."""
 
-    def __init__(self, page: pymupdf.Rect) -> None:
-        super().__init__(page)
+    def __init__(self, width: float, height: float) -> None:
+        super().__init__(width, height)
         self.shown = self.hidden = 0
         self.use_virtual_fill_text()
         self.use_virtual_stroke_text()

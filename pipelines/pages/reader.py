@@ -4,7 +4,6 @@ Started as `python -m pipelines.pages.reader`; imports nothing heavy, so that a 
 Requests: open, read, raster.
 """
 
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 from pymupdf import mupdf
 
 from pipelines.children.served import serve, take_limits
-from pipelines.pages.hidden import text_is_hidden
+from pipelines.pages.hidden import Layers
 from pipelines.pages.trust import trust_text_layer
 from pipelines.quarantine import DropError, Reason
 
@@ -76,8 +75,8 @@ class Document:
             raise drop(Reason.PAGE_BROKEN, error) from None
         words, boxes = seen(found, width, height)
         picture = np.frombuffer(pixmap.samples_mv, np.uint8).reshape(pixmap.height, pixmap.width, 3)
-        hidden = partial(text_is_hidden, self.drawn(page), page.rect)
-        trusted, detail = trust_text_layer(words, boxes, picture, width, height, hidden)
+        layers = Layers(self.drawn(page), width, height)
+        trusted, detail = trust_text_layer(words, boxes, picture, width, height, layers)
         header = {
             "width": width,
             "height": height,

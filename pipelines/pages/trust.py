@@ -3,12 +3,16 @@
 import string
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.pages.coverage import BESIDE, UNCOVERED, shows_more, stands_beside
+
+if TYPE_CHECKING:
+    from pipelines.pages.hidden import Layers
 
 # Of these checks and their thresholds: another number makes rows of another fingerprint.
 VERSION = 3
@@ -37,7 +41,7 @@ def trust_text_layer(
     picture: NDArray[np.uint8],
     width: float,
     height: float,
-    hidden: Callable[[], bool],
+    layers: "Layers | None" = None,
 ) -> tuple[bool, str]:
     """Whether the words are readable and stand on the page's ink, and if not why.
 
@@ -47,7 +51,7 @@ def trust_text_layer(
         picture: uint8 [H, W, 3] RGB, the drawn page.
         width: of the page in points.
         height: of the page in points.
-        hidden: says whether nobody sees the words, as those over or under a scan; asked last.
+        layers: of the page, where it may be a scan with hidden words.
     """
     if not words:
         return False, "no text layer"
@@ -67,7 +71,7 @@ def trust_text_layer(
     shares = (boxes / [width, height, width, height]).astype(np.float32)
     if shows_more(words, shares, picture):
         return False, UNCOVERED
-    if hidden() and stands_beside(shares, picture):
+    if layers and layers.is_picture() and stands_beside(shares, picture) and layers.text_is_hidden():
         return False, BESIDE
     return True, ""
 

@@ -1,4 +1,4 @@
-"""Words of lines written from the right are in the order in which they are read; what runs the other way keeps its own."""
+"""Words of lines written from the right are in the order in which they are read, and so is what runs the other way."""
 
 import random
 
@@ -88,7 +88,7 @@ def test_other_pages_are_not_looked_at() -> None:
 
 
 def test_a_pdf_from_the_right() -> None:
-    """PyMuPDF has a word's letters as they are read, however the file places them; the words come as they are read too."""
+    """PyMuPDF has the letters of a word as they are read, however the file places them; so come the words."""
     with pymupdf.open() as pdf:
         pdf.new_page(width=400, height=200).insert_htmlbox((20, 20, 380, 180), f'<p dir="rtl">{HEBREW} 2024.</p>')
         data = pdf.tobytes()
