@@ -34,7 +34,7 @@ def shows_more(words: list[str], boxes: NDArray[np.float32], picture: NDArray[np
         return False
     least = max(MIN_PIECES, TIMES * sum(map(len, words)))
     ink = _outside(boxes, _ink(picture))
-    return np.count_nonzero(ink) > LEAST_INK * least and letters_in_lines(ink) > least
+    return int(np.count_nonzero(ink)) > LEAST_INK * least and letters_in_lines(ink) > least
 
 
 def stands_beside(boxes: NDArray[np.float32], picture: NDArray[np.uint8]) -> bool:
