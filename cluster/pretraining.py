@@ -19,6 +19,7 @@ from cluster.runs.watch import Watch
 from cluster.samples.corpora import Corpora
 from cluster.samples.page_index import find_index, index_key
 from cluster.settings import PretrainSettings
+from cluster.workers.room import refuse_without_room
 from pipelines.errors import JobError, UsageError
 from pipelines.folders.address import folder_of
 
@@ -65,6 +66,7 @@ def pretrain(settings: PretrainSettings, resume: bool = False, allow_changed_cor
         JobError: training failed; the message holds the reason.
     """
     started = time.monotonic()
+    refuse_without_room(settings)
     settings = _absolute(settings)
     run = RunFolder(settings.out)
     corpora = Corpora.open(settings.corpora)

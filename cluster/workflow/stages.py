@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from cluster.options import load_settings, read_section
+from cluster.workers.room import refuse_without_room
 from cluster.workflow.settings import TokenizerSettings
 from cluster.workflow.state import digest_of_output
 from pipelines.errors import JobError, StoppedError, UsageError
@@ -141,8 +142,8 @@ class PretrainStage:
         return load_settings(PretrainSettings, "pretrain", self.config, places)
 
     def check(self) -> None:
-        """The settings."""
-        self._settings()
+        """The settings, and whether the workers have room here."""
+        refuse_without_room(self._settings())
 
     def inputs(self) -> Mapping[str, Any]:
         """The settings, corpus and vocabulary."""
