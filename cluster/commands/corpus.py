@@ -9,6 +9,7 @@ from cluster.options import add_flags, load_settings, read_section
 from pipelines.building.changes import table as touches
 from pipelines.errors import UsageError
 from pipelines.settings import CorpusSettings
+from pipelines.stopping import hint_when_stopped
 
 SOURCES = """docformer corpus build ~/pdfs --out corpus
 
@@ -96,6 +97,7 @@ def register(commands: Any) -> None:
 def run_build(args: argparse.Namespace) -> int:
     """Build a corpus and print its account."""
     from pipelines.building.build import build
+    from pipelines.building.output import BUILD
 
     section = read_section(args.config, "corpus") if args.config else {}
     sources = args.sources or section.get("sources", [])
@@ -107,7 +109,8 @@ def run_build(args: argparse.Namespace) -> int:
     if out is None:
         raise UsageError("no output folder given; add --out CORPUS")
     settings = load_settings(CorpusSettings, "corpus", args.config, vars(args), besides=frozenset({"sources", "out"}))
-    summary = build([str(s) for s in sources], str(out), settings, resume=args.resume, overwrite=args.overwrite)
+    with hint_when_stopped(lambda: _go_on(out, BUILD)):
+        summary = build([str(s) for s in sources], str(out), settings, resume=args.resume, overwrite=args.overwrite)
     print_result(summary.as_dict(), args.json)
     return 1 if args.strict and summary.quarantined else 0
 
@@ -130,9 +133,19 @@ def run_update(args: argparse.Namespace) -> int:
     written = {name: value for name, value in section.items() if name in CorpusSettings.model_fields}
     given = {**{name: value for name, value in kept.items() if name != "workers"}, **written, **flags}
     settings = load_settings(CorpusSettings, "corpus", args.config, given, besides=frozenset({"sources", "out"}))
-    summary = update(args.corpus, [str(s) for s in sources], settings, args.out, resume=args.resume)
+    with hint_when_stopped(lambda: _go_on(args.out or args.corpus, UPDATE)):
+        summary = update(args.corpus, [str(s) for s in sources], settings, args.out, resume=args.resume)
     print_result(summary.as_dict(), args.json)
     return 1 if args.strict and summary.quarantined else 0
+
+
+def _go_on(out: str, marker: str) -> str:
+    """What to do after a build or update was stopped."""
+    from pipelines.building.output import read_marker
+
+    if not read_marker(out, marker):
+        return "nothing was written"
+    return f"{out} keeps what is done; go on with the same command and --resume"
 
 
 def run_verify(args: argparse.Namespace) -> int:
