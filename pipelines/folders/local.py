@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -36,6 +37,15 @@ class LocalFolder(Folder):
     def is_file(self) -> bool:
         """Whether the path exists and is no folder."""
         return self.path.exists() and not self.path.is_dir()
+
+    def unwritable(self) -> str:
+        """Whether it, or the folder that it would be made in, is a file or takes none: a nameless one is tried."""
+        there = next(path for path in (self.path, *self.path.parents) if path.exists())
+        try:
+            tempfile.TemporaryFile(dir=there).close()
+        except OSError as error:
+            return f"{there}: {error.strerror}"
+        return ""
 
     def empty(self) -> bool:
         """Whether it has no entry; an empty folder in it is one."""

@@ -62,6 +62,26 @@ def test_folder_without_documents(capsys: pytest.CaptureFixture[str], tmp_path: 
     assert not (tmp_path / "c").exists()
 
 
+def test_what_can_be_told_at_once_is_said_before_anything_is_read(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.pdf").write_bytes(b"%PDF-1.4 broken")
+    (tmp_path / "file").touch()
+
+    def read(*_: object) -> None:
+        raise AssertionError("read before it was refused")
+
+    monkeypatch.setattr("pipelines.building.build.list_files", read)
+    monkeypatch.setattr("pipelines.building.update.list_files", read)
+    words = ("corpus", "build", tmp_path / "in", "--out")
+    assert "did you mean 'en' (English)?" in fails(capsys, *words, tmp_path / "c", "--languages", "english")
+    assert "file" in fails(capsys, *words, tmp_path / "file")
+    assert f"{tmp_path / 'file'}: Not a directory" in fails(capsys, *words, tmp_path / "file" / "c")
+    assert "cannot be written (/proc:" in fails(capsys, *words, "/proc/c")
+    assert "already holds something" in fails(capsys, *words, tmp_path / "in")
+
+
 def test_grid_of_more_than_256_cells(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     fails(capsys, "corpus", "build", tmp_path, "--out", tmp_path / "c", "--grid-rows", "32", "--grid-columns", "32")
 
