@@ -20,6 +20,7 @@ from cluster.samples.corpora import Corpora
 from cluster.samples.page_index import find_index, index_key
 from cluster.settings import PretrainSettings
 from cluster.workers.room import refuse_without_room
+from model.hub_name import is_path
 from pipelines.errors import JobError, UsageError
 from pipelines.folders.address import folder_of
 
@@ -136,8 +137,7 @@ def _tokenizer_digest(settings: PretrainSettings, run: RunFolder) -> str:
     for name in VOCABULARY_FILES:
         if (folder / name).is_file():
             return hashlib.sha256((folder / name).read_bytes()).hexdigest()
-    local = folder.exists() or folder.is_absolute() or settings.tokenizer.startswith(".")
-    if not local and settings.tokenizer.count("/") <= 1:
+    if not is_path(settings.tokenizer):
         return settings.tokenizer
     if not folder.exists() and run.tokenizer.is_dir() and run.facts.is_file():
         return str(json.loads(run.facts.read_text(encoding="utf-8"))["tokenizer_digest"])
