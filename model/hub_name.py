@@ -1,4 +1,4 @@
-"""Telling a path from a name on the hub, so that a mistyped path is refused at once instead of asked for over the net."""
+"""Telling a path from a name on the hub: a mistyped path is refused at once, not asked for over the net."""
 
 from pathlib import Path
 
