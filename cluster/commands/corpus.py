@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from cluster.commands.command import add_command, add_config, add_json, print_result
-from cluster.options import add_flags, load_settings, read_section
+from cluster.options import add_flags, load_settings, read_section, read_sources
 from pipelines.building.changes import table as touches
 from pipelines.errors import UsageError
 from pipelines.settings import CorpusSettings
@@ -99,8 +99,9 @@ def run_build(args: argparse.Namespace) -> int:
     from pipelines.building.build import build
     from pipelines.building.output import BUILD
 
+    settings = load_settings(CorpusSettings, "corpus", args.config, vars(args), besides=frozenset({"sources", "out"}))
     section = read_section(args.config, "corpus") if args.config else {}
-    sources = args.sources or section.get("sources", [])
+    sources = args.sources or (read_sources(args.config) if args.config else [])
     out = args.out or section.get("out")
     if not sources:
         raise UsageError(
@@ -108,9 +109,8 @@ def run_build(args: argparse.Namespace) -> int:
         )
     if out is None:
         raise UsageError("no output folder given; add --out CORPUS")
-    settings = load_settings(CorpusSettings, "corpus", args.config, vars(args), besides=frozenset({"sources", "out"}))
     with hint_when_stopped(lambda: _go_on(out, BUILD)):
-        summary = build([str(s) for s in sources], str(out), settings, resume=args.resume, overwrite=args.overwrite)
+        summary = build(sources, str(out), settings, resume=args.resume, overwrite=args.overwrite)
     print_result(summary.as_dict(), args.json)
     return 1 if args.strict and summary.quarantined else 0
 
@@ -124,7 +124,7 @@ def run_update(args: argparse.Namespace) -> int:
     before = read_manifest(args.corpus)
     flags = {name: value for name, value in vars(args).items() if name in CorpusSettings.model_fields}
     section = read_section(args.config, "corpus") if args.config else {}
-    sources, kept = args.sources or section.get("sources", []), before["settings"]
+    sources, kept = args.sources or (read_sources(args.config) if args.config else []), before["settings"]
     if args.resume and (unfinished := read_marker(args.out or args.corpus, UPDATE)):
         # What the update was to do is on record; saying it again is allowed and not needed.
         sources, kept = sources or unfinished["sources"], unfinished["asked"]
@@ -134,7 +134,7 @@ def run_update(args: argparse.Namespace) -> int:
     given = {**{name: value for name, value in kept.items() if name != "workers"}, **written, **flags}
     settings = load_settings(CorpusSettings, "corpus", args.config, given, besides=frozenset({"sources", "out"}))
     with hint_when_stopped(lambda: _go_on(args.out or args.corpus, UPDATE)):
-        summary = update(args.corpus, [str(s) for s in sources], settings, args.out, resume=args.resume)
+        summary = update(args.corpus, sources, settings, args.out, resume=args.resume)
     print_result(summary.as_dict(), args.json)
     return 1 if args.strict and summary.quarantined else 0
 

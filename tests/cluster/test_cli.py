@@ -47,6 +47,21 @@ def test_unknown_configuration_key(capsys: pytest.CaptureFixture[str], tmp_path:
     assert not (tmp_path / "c").exists()
 
 
+@pytest.mark.parametrize(("written", "known"), [("souces: [a]", "sources"), ("outt: c", "out")])
+def test_misspelt_sources(capsys: pytest.CaptureFixture[str], tmp_path: Path, written: str, known: str) -> None:
+    config = tmp_path / "run.yaml"
+    config.write_text(f"corpus:\n  {written}\n")
+    assert f"did you mean {known!r}" in fails(capsys, "corpus", "build", "--out", tmp_path / "c", "--config", config)
+
+
+def test_one_source_in_a_configuration(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    (tmp_path / "run.yaml").write_text(f"corpus:\n  sources: {tmp_path / 'absent'}\n")
+    words = ("corpus", "build", "--out", tmp_path / "c", "--config", tmp_path / "run.yaml")
+    assert f"{tmp_path / 'absent'}: no such file" in fails(capsys, *words)
+    (tmp_path / "run.yaml").write_text("corpus:\n  sources: 5\n")
+    assert "sources = 5: must be a SOURCE or a list" in fails(capsys, *words)
+
+
 def test_missing_source_folder(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     line = fails(capsys, "corpus", "build", tmp_path / "absent", "--out", tmp_path / "c")
     assert "absent" in line
