@@ -4,7 +4,7 @@ import math
 from typing import Any
 
 from cluster.planning.devices import GB
-from cluster.planning.figures import figure
+from cluster.figures import figure
 from cluster.planning.plan import Planner
 
 # Samples that one core of the feed makes in a second (tests/benchmarks/samples.py).

@@ -7,7 +7,7 @@ from typing import Any
 
 from cluster.planning.by_nodes import build_on_nodes, on_spot_nodes
 from cluster.planning.devices import GB
-from cluster.planning.figures import amount, figure
+from cluster.figures import amount, figure
 from cluster.planning.forecast import CorpusForecast
 from cluster.planning.limits import limits
 from cluster.planning.plan import STAGES, Planner

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from cluster.cli import main
-from cluster.planning.figures import amount, figure
+from cluster.figures import amount, figure
 from cluster.planning.pages import PAPER_PAGES, planned_pages
 from cluster.planning.plan import Planner
 from cluster.planning.settings import PlanSettings
@@ -18,6 +18,10 @@ from cluster.planning.settings import PlanSettings
 )
 def test_a_figure_has_three_digits(value: float, shown: str) -> None:
     assert figure(value) == shown
+
+
+def test_a_figure_may_have_more_decimals() -> None:
+    assert [figure(value, 3) for value in (0, 9.5, 0.0005)] == ["0.000", "9.500", "0.000500"]
 
 
 def test_an_amount_has_the_prefix_that_suits_it() -> None:

@@ -6,11 +6,12 @@ DIGITS = 3
 PREFIXES = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 
 
-def figure(value: float) -> str:
-    """`value` with at least three significant digits and no exponent: 0.00123, 1.23, 12.3, 1,234."""
-    if not value or not math.isfinite(value):
+def figure(value: float, decimals: int = 0) -> str:
+    """`value` with at least three significant digits and `decimals`, without an exponent: 0.00123, 1.23, 12.3, 1,234."""
+    if not math.isfinite(value):
         return f"{value:g}"
-    decimals = max(0, DIGITS - 1 - math.floor(math.log10(abs(value))))
+    if value:
+        decimals = max(decimals, DIGITS - 1 - math.floor(math.log10(abs(value))))
     return f"{value:,.{decimals}f}"
 
 
