@@ -7,7 +7,7 @@ PREFIXES = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 
 
 def figure(value: float, decimals: int = 0) -> str:
-    """`value` with at least three significant digits and `decimals`, without an exponent: 0.00123, 1.23, 12.3, 1,234."""
+    """`value` with three significant digits and `decimals` at least, without an exponent: 0.00123, 1.23, 1,234."""
     if not math.isfinite(value):
         return f"{value:g}"
     if value:

@@ -3,8 +3,8 @@
 import math
 from typing import Any
 
-from cluster.planning.devices import GB
 from cluster.figures import figure
+from cluster.planning.devices import GB
 from cluster.planning.plan import Planner
 
 # Samples that one core of the feed makes in a second (tests/benchmarks/samples.py).

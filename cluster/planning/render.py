@@ -5,9 +5,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from cluster.figures import amount, figure
 from cluster.planning.by_nodes import build_on_nodes, on_spot_nodes
 from cluster.planning.devices import GB
-from cluster.figures import amount, figure
 from cluster.planning.forecast import CorpusForecast
 from cluster.planning.limits import limits
 from cluster.planning.plan import STAGES, Planner
