@@ -104,7 +104,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:
-        print(f"{args.command_name}: error: {error}", file=sys.stderr)
+        about = f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error)
+        print(f"{args.command_name}: error: {about}", file=sys.stderr)
         return 2
 
 

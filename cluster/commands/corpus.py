@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from cluster.commands.command import add_command, add_config, add_json, print_result
+from cluster.commands.command import add_command, add_config, add_json, at_least, print_result
 from cluster.options import add_flags, load_settings, read_section, read_sources
 from pipelines.building.changes import table as touches
 from pipelines.errors import UsageError
@@ -80,7 +80,9 @@ def register(commands: Any) -> None:
     )
     report.add_argument("corpus", metavar="CORPUS")
     report.add_argument("--out", type=Path, required=True, metavar="report.html")
-    report.add_argument("--pages", type=int, default=24, metavar="N", help="page pictures to show (default: 24)")
+    report.add_argument(
+        "--pages", type=at_least(0), default=24, metavar="N", help="page pictures to show (default: 24)"
+    )
 
     diff = add_command(
         group,

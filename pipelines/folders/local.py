@@ -11,6 +11,7 @@ from typing import IO, Any, Self
 
 import pyarrow as pa
 
+from pipelines.folders.blame import named
 from pipelines.folders.folder import Folder
 
 TEMPORARY = ".tmp"
@@ -86,11 +87,12 @@ class LocalFolder(Folder):
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f"{path.name}.{os.getpid()}{TEMPORARY}")
         try:
-            with temporary.open("wb") as file:
-                yield file
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.rename(path)
+            with named(path, temporary):
+                with temporary.open("wb") as file:
+                    yield file
+                    file.flush()
+                    os.fsync(file.fileno())
+                temporary.rename(path)
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise

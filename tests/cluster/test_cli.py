@@ -150,3 +150,20 @@ def test_every_command_has_help_with_an_example(capsys: pytest.CaptureFixture[st
     assert len(commands) >= 9
     for command in commands:
         assert f"example:\n  {command.prog}" in command.format_help(), command.prog
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (
+            ("corpus", "report", "c", "--out", "r.html", "--pages", "-3"),
+            "--pages: '-3': give a whole number, 0 or more",
+        ),
+        (("corpus", "report", "c", "--out", "r.html", "--pages", "many"), "--pages: 'many': give a whole number"),
+        (("tokenizer", "train", "c", "--out", "t", "--vocab-size", "0"), "--vocab-size: '0': give a whole number, 1"),
+        (("runs", "r", "--follow", "--every", "-1"), "--every: '-1': give a number, 0.1 or more"),
+        (("runs", "r", "--follow", "--every", "nan"), "--every: 'nan': give a number"),
+    ],
+)
+def test_counts_have_a_lower_limit(capsys: pytest.CaptureFixture[str], words: tuple[str, ...], says: str) -> None:
+    assert says in fails(capsys, *words)
