@@ -75,6 +75,8 @@ def pretrain(settings: PretrainSettings, resume: bool = False, allow_changed_cor
     _check_parts(settings, corpora)
     index = find_index(corpora, settings.held_out, run.page_index)
     prepare(run, settings, facts, resume, allow_changed_corpus)
+    if len(corpora.paths) > 1:
+        print(corpora.shares(), file=sys.stderr)
     if newest_step(run) == settings.steps:
         done = f"{run.path}: at step {settings.steps} already, nothing left to train; its model is written again"
         print(done, file=sys.stderr)

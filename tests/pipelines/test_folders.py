@@ -1,7 +1,7 @@
 """Folders on disk and in stores keep the same promises: whole files, ranges, listings, and nothing left behind."""
 
-import hashlib
 import errno
+import hashlib
 import os
 import pickle
 import signal
