@@ -9,12 +9,13 @@ from safetensors import SafetensorError
 
 from model.answers import Answer, Page, answer
 from model.docformer import DocFormerV2ForConditionalGeneration
+from model.hub_name import is_path
 from model.processor import DocFormerV2Processor
 from pipelines.errors import UsageError
 from pipelines.pages.isolation import twice
 from pipelines.pages.rows import PageMaker
 from pipelines.progress import Progress
-from pipelines.quarantine import DropError
+from pipelines.quarantine import DropError, Reason
 from pipelines.settings import CorpusSettings
 from pipelines.sources.sniff import sniff
 
@@ -60,7 +61,8 @@ def _read(path: Path, data: bytes, kind: str, maker: PageMaker) -> ReadDocument:
     try:
         count = twice(lambda: maker.reader.open(data, kind))
     except DropError as error:
-        raise UsageError(f"{path}: cannot be opened ({error.reason}: {error.detail})") from None
+        locked = "; give --password-file a text file with its password" if error.reason == Reason.ENCRYPTED else ""
+        raise UsageError(f"{path}: cannot be opened ({error.reason}: {error.detail}){locked}") from None
     found = ReadDocument([], [], [])
     with Progress("reading", count, "page") as progress:
         for index in range(count):
@@ -96,7 +98,10 @@ def load_model(name: str) -> tuple[DocFormerV2ForConditionalGeneration, DocForme
     """
     import torch
 
-    folder = Path(name)
+    folder = Path(name).expanduser()
+    if is_path(name) and not folder.is_dir():
+        what = "is a file" if folder.is_file() else "no such folder"
+        raise UsageError(f"{name}: {what}; give what `docformer export` wrote, a run with a model, or a hub name")
     if (folder / "config.yaml").is_file() and not (folder / "config.json").is_file():
         if not (folder / "model").is_dir():
             raise UsageError(f"{folder}: this run has no model yet; write one: `docformer export {folder} --out DIR`")

@@ -17,6 +17,7 @@ from cluster.commands import ask, corpus, demo, export, launch, plan, pretrain, 
 from cluster.commands.command import HelpFormatter
 from model.errors import ModelInputError
 from pipelines.errors import JobError, StoppedError, UsageError
+from pipelines.stopping import Terminated, sigterm_raises
 
 COMMANDS = (demo, run, corpus, tokenizer, plan, pretrain, runs, export, ask, submit, launch, status)
 
@@ -83,7 +84,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code."""
     args = build_parser().parse_args(arguments)
     try:
-        return int(args.run(args))
+        with sigterm_raises():
+            return int(args.run(args))
     except (UsageError, ModelInputError) as error:
         print(f"{args.command_name}: error: {error}", file=sys.stderr)
         return 2
@@ -93,15 +95,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except StoppedError as error:
         print(f"{args.command_name}: stopped by {error}", file=sys.stderr)
         return STOPPED[str(error)]
-    except KeyboardInterrupt:
-        print(f"{args.command_name}: interrupted", file=sys.stderr)
-        return 130
+    except KeyboardInterrupt as stop:
+        name = "SIGTERM" if isinstance(stop, Terminated) else "SIGINT"
+        print(f"{args.command_name}: stopped by {name}" + (f"; {stop}" if str(stop) else ""), file=sys.stderr)
+        return STOPPED[name]
     except BrokenPipeError:
         # The reader of our output (head, less) went away: not an error. Keep the interpreter's exit flush quiet.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:
-        print(f"{args.command_name}: error: {error}", file=sys.stderr)
+        about = f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error)
+        print(f"{args.command_name}: error: {about}", file=sys.stderr)
         return 2
 
 

@@ -9,6 +9,7 @@ from cluster.runs.folder import RunFolder
 from cluster.settings import PretrainSettings
 from cluster.training.memory import GB
 from pipelines.errors import UsageError
+from pipelines.folders.blame import named
 
 
 def dry_run(settings: PretrainSettings) -> dict[str, Any]:
@@ -25,7 +26,8 @@ def dry_run(settings: PretrainSettings) -> dict[str, Any]:
     if beside.exists():
         raise UsageError(f"{beside}: is there already; another dry run may use it, else delete it")
     try:
-        pretrain(settings.model_copy(update={"out": str(beside)}))
+        with named(out, beside):
+            pretrain(settings.model_copy(update={"out": str(beside)}))
         trial = RunFolder(beside).noted("largest")[-1]
     finally:
         shutil.rmtree(beside, ignore_errors=True)

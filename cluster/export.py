@@ -12,6 +12,7 @@ from model.processor import DocFormerV2Processor
 from model.tokenizer import load_tokenizer
 from pipelines.corpus.shards import sync_folder
 from pipelines.errors import UsageError
+from pipelines.folders.blame import named
 
 
 def export_run(run_path: Path, out: Path) -> int:
@@ -45,10 +46,12 @@ def export_checkpoint(checkpoint: Checkpoint, tokenizer: Path, out: Path) -> Non
         raise UsageError(f"{checkpoint.folder}: its parameters are not this model's ({difference})")
     out = out.absolute()
     out.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
-    model.save_pretrained(temporary)
-    DocFormerV2Processor.for_model(config, load_tokenizer(tokenizer)).save_pretrained(temporary)
-    shutil.rmtree(out, ignore_errors=True)
-    temporary.chmod(0o755)
-    temporary.rename(out)
+    beside = f".{out.name}."
+    with named(out, out.with_name(beside)):
+        temporary = Path(tempfile.mkdtemp(prefix=beside, dir=out.parent))
+        model.save_pretrained(temporary)
+        DocFormerV2Processor.for_model(config, load_tokenizer(tokenizer)).save_pretrained(temporary)
+        shutil.rmtree(out, ignore_errors=True)
+        temporary.chmod(0o755)
+        temporary.rename(out)
     sync_folder(out.parent)

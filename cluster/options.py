@@ -54,7 +54,7 @@ def load_settings(
     try:
         return settings.model_validate(values)
     except ValidationError as error:
-        raise UsageError(_one_line(error, settings, where)) from None
+        raise UsageError(_one_line(error, settings, where, besides)) from None
 
 
 def read_section(config: Path, section: str) -> Mapping[str, Any]:
@@ -84,15 +84,28 @@ def read_section(config: Path, section: str) -> Mapping[str, Any]:
     return {str(key).replace("-", "_"): value for key, value in values.items()}
 
 
+def read_sources(config: Path) -> list[str]:
+    """The SOURCEs of section `corpus`: one, or a list; empty when it names none.
+
+    Raises:
+        UsageError: as `read_section`; or they are something else.
+    """
+    written = read_section(config, "corpus").get("sources") or []
+    if not isinstance(written, str | list):
+        raise UsageError(f"{config}, section corpus: sources = {written!r}: must be a SOURCE or a list of them")
+    return [str(source) for source in ([written] if isinstance(written, str) else written)]
+
+
 SECTIONS = ("demo", "run", "corpus", "tokenizer", "pretrain", "plan", "submit", "launch")
 
 
-def _one_line(error: ValidationError, settings: type[BaseModel], where: str) -> str:
+def _one_line(error: ValidationError, settings: type[BaseModel], where: str, besides: frozenset[str]) -> str:
     first = error.errors()[0]
     key = ".".join(str(part) for part in first["loc"]) or "value"
     if first["type"] == "extra_forbidden":
         *outer, name = map(str, first["loc"])
-        return f"{where}: unknown key {key!r}{_nearest(name, _known(settings, outer))}"
+        known = _known(settings, outer) + ([] if outer else sorted(besides))
+        return f"{where}: unknown key {key!r}{_nearest(name, known)}"
     if first["type"] == "missing":
         return f"{where}: {key} is required; give --{key.replace('_', '-')} or set it in the configuration file"
     # A mapping may hold what must not be shown.

@@ -2,16 +2,13 @@
 
 import hashlib
 import json
-import math
 import signal
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from cluster.runs.folder import RunFolder, newest_step, prepare
@@ -19,10 +16,12 @@ from cluster.runs.watch import Watch
 from cluster.samples.corpora import Corpora
 from cluster.samples.page_index import find_index, index_key
 from cluster.settings import PretrainSettings
+from cluster.stopping import in_thread, patience_s, stop_on_signal
+from cluster.workers.room import refuse_without_room
+from model.hub_name import is_path
 from pipelines.errors import JobError, UsageError
 from pipelines.folders.address import folder_of
 
-POLL_S = 0.5
 VOCABULARY_FILES = ("tokenizer.json", "spiece.model")
 
 
@@ -57,14 +56,15 @@ def pretrain(settings: PretrainSettings, resume: bool = False, allow_changed_cor
 
     With `allow_changed_corpus` a resume goes on also when the corpora or their weights are others.
 
-    The first SIGINT or SIGTERM lets the workers finish their step, save and end, for which they have `notice_s`; a
-    second one ends at once.
+    The first SIGINT or SIGTERM lets the workers finish their step, save and end, for which they have `notice_s`; where
+    none has started yet, nothing is waited for. A second one ends at once.
 
     Raises:
         UsageError: bad corpus, tokenizer or folder, or a resume that would change the run; nothing is touched then.
         JobError: training failed; the message holds the reason.
     """
     started = time.monotonic()
+    refuse_without_room(settings)
     settings = _absolute(settings)
     run = RunFolder(settings.out)
     corpora = Corpora.open(settings.corpora)
@@ -72,20 +72,25 @@ def pretrain(settings: PretrainSettings, resume: bool = False, allow_changed_cor
     _check_parts(settings, corpora)
     index = find_index(corpora, settings.held_out, run.page_index)
     prepare(run, settings, facts, resume, allow_changed_corpus)
+    if len(corpora.paths) > 1:
+        print(corpora.shares(), file=sys.stderr)
+    if newest_step(run) == settings.steps:
+        done = f"{run.path}: at step {settings.steps} already, nothing left to train; its model is written again"
+        print(done, file=sys.stderr)
     index.save(run.page_index, index_key(corpora, settings.held_out))
     if settings.ray:
         from cluster.workers.ray_train import fit
     else:
         from cluster.workers.plain import fit
     run.note("launch", f"{settings.workers} workers" if settings.ray else "this process")
-    with Watch(run, settings.steps) as watch, _stop_on_signal(run) as stop:
-        failure = _in_thread(lambda: fit(settings), watch, stop, settings.notice_s)
+    with Watch(run, settings.steps) as watch, stop_on_signal(run) as stop:
+        failure = in_thread(lambda: fit(settings), watch.look, stop, partial(patience_s, run, settings.notice_s))
     step = newest_step(run)
     if not run.noted_since_launch("end") and stop and step is not None:
         run.note("end", f"stopped by {stop[0].name}; the newest checkpoint counts", signal=stop[0].name, step=step)
     ends = run.noted_since_launch("end")
     if not ends:
-        _raise(run, failure)
+        _raise(run, failure, stop)
     step = step or 0
     return RunSummary(
         out=settings.out,
@@ -134,8 +139,7 @@ def _tokenizer_digest(settings: PretrainSettings, run: RunFolder) -> str:
     for name in VOCABULARY_FILES:
         if (folder / name).is_file():
             return hashlib.sha256((folder / name).read_bytes()).hexdigest()
-    local = folder.exists() or folder.is_absolute() or settings.tokenizer.startswith(".")
-    if not local and settings.tokenizer.count("/") <= 1:
+    if not is_path(settings.tokenizer):
         return settings.tokenizer
     if not folder.exists() and run.tokenizer.is_dir() and run.facts.is_file():
         return str(json.loads(run.facts.read_text(encoding="utf-8"))["tokenizer_digest"])
@@ -145,63 +149,7 @@ def _tokenizer_digest(settings: PretrainSettings, run: RunFolder) -> str:
     )
 
 
-@contextmanager
-def _stop_on_signal(run: RunFolder) -> Iterator[list[signal.Signals]]:
-    """Turn the first SIGINT or SIGTERM into a request to the workers; the second has its usual effect.
-
-    Yields a list that holds the signal once it came.
-    """
-    asked: list[signal.Signals] = []
-    if threading.current_thread() is not threading.main_thread():
-        yield asked
-        return
-    usual = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-
-    def ask(number: int, frame: FrameType | None) -> None:
-        signal.alarm(0)  # Ray's own handler, should it have been first, would abort the process after 3 s
-        asked.append(signal.Signals(number))
-        name = asked[0].name
-        run.stop.write_text(name)
-        print(f"{name}: saving a checkpoint, then ending; once more to end at once", file=sys.stderr, flush=True)
-        for each in usual:
-            signal.signal(each, signal.SIG_DFL)
-
-    for number in usual:
-        signal.signal(number, ask)
-    try:
-        yield asked
-    finally:
-        for number, handler in usual.items():
-            signal.signal(number, handler)
-
-
-def _in_thread(
-    work: Callable[[], None], watch: Watch, stop: list[signal.Signals], notice_s: float
-) -> BaseException | None:
-    """Run `work` in a thread, so that this one stays free for signals and progress; returns what it raised.
-
-    It is waited for no longer than `notice_s` after `stop` holds a signal.
-    """
-    raised: list[BaseException] = []
-
-    def call() -> None:
-        try:
-            work()
-        except BaseException as error:
-            raised.append(error)
-
-    thread = threading.Thread(target=call, name="training", daemon=True)
-    thread.start()
-    deadline = math.inf
-    while thread.is_alive() and time.monotonic() < deadline:
-        thread.join(POLL_S)
-        watch.look()
-        if stop and deadline == math.inf:
-            deadline = time.monotonic() + notice_s
-    return raised[0] if raised else None
-
-
-def _raise(run: RunFolder, failure: BaseException | None) -> None:
+def _raise(run: RunFolder, failure: BaseException | None, stop: Sequence[signal.Signals]) -> None:
     """Raise what ended the run without success: bad input as such, anything else as a failed job."""
     again = f"; go on with: docformer pretrain --out {run.path} --resume" if newest_step(run) is not None else ""
     errors = run.noted_in_attempt("error")
@@ -213,5 +161,8 @@ def _raise(run: RunFolder, failure: BaseException | None) -> None:
     hangs = run.noted_in_attempt("hang")
     if hangs:
         raise JobError(f"{hangs[0]['text']}{again}")
+    if stop and failure is None:
+        begin = f"docformer pretrain --out {run.path} --resume"
+        raise JobError(f"stopped by {stop[0].name} before the first checkpoint; begin again with: {begin}")
     lost = " ".join(str(failure).split())[:300] if failure else "the workers ended without a word"
     raise JobError(f"training ended too early: {lost}{again}") from failure

@@ -26,7 +26,9 @@ class PretrainSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     corpus: tuple[str, ...] = Field(
-        min_length=1, description="folder of the corpus; several, each as FOLDER=WEIGHT, are mixed in these shares"
+        min_length=1,
+        description="folder of the corpus; several, each as FOLDER=WEIGHT, are mixed in the shares of their weights, 1 "
+        "where none is given",
     )
     tokenizer: str = Field(description="folder or hub name of a T5 tokenizer")
     out: str = Field(description="folder of the run")

@@ -206,7 +206,9 @@ class DocFormerV2Processor:
 
     def _asked(self, question: str | None) -> tuple[list[int], int]:
         """The question's tokens, and the text positions that are left for the page."""
-        asked: list[int] = self.tokenizer(question, add_special_tokens=False)["input_ids"] if question else []
+        # Not verbose: a question that is too long is refused below, and transformers' own warning says another limit.
+        encoded = self.tokenizer(question, add_special_tokens=False, verbose=False) if question else {"input_ids": []}
+        asked: list[int] = encoded["input_ids"]
         room = self.max_text_tokens - 1 - len(asked)
         if room < 0:
             raise ModelInputError(

@@ -13,6 +13,7 @@ from torch import Tensor
 from model.config import DocFormerV2Config
 from model.docformer import DocFormerV2ForConditionalGeneration
 from model.errors import ModelInputError
+from model.hub_name import is_path
 
 TOKENS = "encoder.embeddings.tokens.weight"
 # Fields that a T5's config.json and ours share, name and meaning.
@@ -97,7 +98,7 @@ def warm_start(
 def _fetch(source: str) -> Path:
     folder = Path(source).expanduser()
     if not folder.is_dir():
-        if folder.is_absolute() or source.startswith(".") or source.count("/") > 1:
+        if is_path(source):
             raise ModelInputError(f"{source}: no such folder; give a folder with config.json and model.safetensors")
         folder = _download(source)
     if not (folder / "config.json").is_file():

@@ -8,11 +8,12 @@ from importlib import metadata
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from pipelines.corpus.shards import file_sha256
 from pipelines.errors import UsageError
 from pipelines.labels.grid import MAX_CELLS
+from pipelines.labels.languages import refusal
 from pipelines.labels.reading_order import VERSION as ORDER
 from pipelines.ocr.doctr import weights_file
 from pipelines.pages.isolation import ReaderLimits
@@ -104,6 +105,13 @@ class CorpusSettings(BaseModel):
     )
     limits: ReaderLimits = Field(ReaderLimits(), description="limits on reading one untrusted document")
     source_limits: SourceLimits = Field(SourceLimits(), description="limits on archives, and patience with remote ones")
+
+    @field_validator("languages")
+    @classmethod
+    def _known_languages(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if wrong := [why for code in value if (why := refusal(code))]:
+            raise ValueError(wrong[0])
+        return value
 
     @model_validator(mode="after")
     def _check_grid(self) -> Self:

@@ -7,6 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from pipelines.stopping import ours_kept
+
 # Ray Data looks for finished tasks ten times a second, and until it has, a worker waits for its next item. An actor has
 # that in its queue; but it is a process of its own from start to end, which only many items are worth.
 ITEMS_A_WORKER = 8
@@ -75,7 +77,8 @@ def start_ray() -> None:
         local = {"include_dashboard": False} if address == "local" else {}
         token = Path.home() / ".ray" / "auth_token"
         known = token.exists()
-        ray.init(address=address, log_to_driver=False, logging_level="ERROR", **local)
+        with ours_kept():
+            ray.init(address=address, log_to_driver=False, logging_level="ERROR", **local)
         if not known and token.is_file():
             token.chmod(0o600)  # Ray makes one, for all on this machine to read
     logging.getLogger("ray.data").setLevel(logging.ERROR)

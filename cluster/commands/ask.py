@@ -12,7 +12,9 @@ from cluster.options import add_flags, load_settings
 from pipelines.settings import CorpusSettings
 
 # How a page is read; what only a corpus needs (grid, shards, filters) is not asked for here.
-READING = frozenset({"ocr", "ocr_dpi", "min_ocr_confidence", "doctr_detection", "doctr_recognition", "doctr_weights"})
+READING = frozenset(
+    {"ocr", "ocr_dpi", "min_ocr_confidence", "doctr_detection", "doctr_recognition", "doctr_weights", "password_file"}
+)
 # Each new token attends to all before it: beyond this an answer takes minutes, and none is that long.
 MOST_NEW_TOKENS = 1024
 

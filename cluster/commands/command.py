@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import math
 import re
 import shutil
 import textwrap
@@ -61,3 +62,19 @@ def print_result(values: Mapping[str, Any], as_json: bool) -> None:
         if isinstance(value, Mapping):
             value = ", ".join(f"{key} {count}" for key, count in value.items()) or "none"
         print(f"{name.replace('_', ' '):<{width}}  {value}")
+
+
+def at_least(low: float, kind: type[int] | type[float] = int) -> Callable[[str], float]:
+    """An argument's type: a number of `kind` that is not below `low`."""
+
+    def read(written: str) -> float:
+        try:
+            value = kind(written)
+        except ValueError:
+            value = kind(low) - 1
+        if not low <= value < math.inf:
+            whole = "a whole number" if kind is int else "a number"
+            raise argparse.ArgumentTypeError(f"{written!r}: give {whole}, {low:g} or more")
+        return value
+
+    return read

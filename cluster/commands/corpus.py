@@ -4,11 +4,12 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from cluster.commands.command import add_command, add_config, add_json, print_result
-from cluster.options import add_flags, load_settings, read_section
+from cluster.commands.command import add_command, add_config, add_json, at_least, print_result
+from cluster.options import add_flags, load_settings, read_section, read_sources
 from pipelines.building.changes import table as touches
 from pipelines.errors import UsageError
 from pipelines.settings import CorpusSettings
+from pipelines.stopping import hint_when_stopped
 
 SOURCES = """docformer corpus build ~/pdfs --out corpus
 
@@ -79,7 +80,9 @@ def register(commands: Any) -> None:
     )
     report.add_argument("corpus", metavar="CORPUS")
     report.add_argument("--out", type=Path, required=True, metavar="report.html")
-    report.add_argument("--pages", type=int, default=24, metavar="N", help="page pictures to show (default: 24)")
+    report.add_argument(
+        "--pages", type=at_least(0), default=24, metavar="N", help="page pictures to show (default: 24)"
+    )
 
     diff = add_command(
         group,
@@ -96,9 +99,11 @@ def register(commands: Any) -> None:
 def run_build(args: argparse.Namespace) -> int:
     """Build a corpus and print its account."""
     from pipelines.building.build import build
+    from pipelines.building.output import BUILD
 
+    settings = load_settings(CorpusSettings, "corpus", args.config, vars(args), besides=frozenset({"sources", "out"}))
     section = read_section(args.config, "corpus") if args.config else {}
-    sources = args.sources or section.get("sources", [])
+    sources = args.sources or (read_sources(args.config) if args.config else [])
     out = args.out or section.get("out")
     if not sources:
         raise UsageError(
@@ -106,8 +111,8 @@ def run_build(args: argparse.Namespace) -> int:
         )
     if out is None:
         raise UsageError("no output folder given; add --out CORPUS")
-    settings = load_settings(CorpusSettings, "corpus", args.config, vars(args), besides=frozenset({"sources", "out"}))
-    summary = build([str(s) for s in sources], str(out), settings, resume=args.resume, overwrite=args.overwrite)
+    with hint_when_stopped(lambda: _go_on(out, BUILD)):
+        summary = build(sources, str(out), settings, resume=args.resume, overwrite=args.overwrite)
     print_result(summary.as_dict(), args.json)
     return 1 if args.strict and summary.quarantined else 0
 
@@ -121,7 +126,7 @@ def run_update(args: argparse.Namespace) -> int:
     before = read_manifest(args.corpus)
     flags = {name: value for name, value in vars(args).items() if name in CorpusSettings.model_fields}
     section = read_section(args.config, "corpus") if args.config else {}
-    sources, kept = args.sources or section.get("sources", []), before["settings"]
+    sources, kept = args.sources or (read_sources(args.config) if args.config else []), before["settings"]
     if args.resume and (unfinished := read_marker(args.out or args.corpus, UPDATE)):
         # What the update was to do is on record; saying it again is allowed and not needed.
         sources, kept = sources or unfinished["sources"], unfinished["asked"]
@@ -130,9 +135,19 @@ def run_update(args: argparse.Namespace) -> int:
     written = {name: value for name, value in section.items() if name in CorpusSettings.model_fields}
     given = {**{name: value for name, value in kept.items() if name != "workers"}, **written, **flags}
     settings = load_settings(CorpusSettings, "corpus", args.config, given, besides=frozenset({"sources", "out"}))
-    summary = update(args.corpus, [str(s) for s in sources], settings, args.out, resume=args.resume)
+    with hint_when_stopped(lambda: _go_on(args.out or args.corpus, UPDATE)):
+        summary = update(args.corpus, sources, settings, args.out, resume=args.resume)
     print_result(summary.as_dict(), args.json)
     return 1 if args.strict and summary.quarantined else 0
+
+
+def _go_on(out: str, marker: str) -> str:
+    """What to do after a build or update was stopped."""
+    from pipelines.building.output import read_marker
+
+    if not read_marker(out, marker):
+        return "nothing was written"
+    return f"{out} keeps what is done; go on with the same command and --resume"
 
 
 def run_verify(args: argparse.Namespace) -> int:

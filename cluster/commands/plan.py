@@ -36,6 +36,7 @@ def register(commands: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print the plan."""
     from cluster.launch.fit import launch_fit
+    from cluster.planning.pages import planned_pages
     from cluster.planning.plan import Planner
     from cluster.planning.render import as_dict, as_text
     from cluster.settings import PretrainSettings
@@ -45,13 +46,13 @@ def run(args: argparse.Namespace) -> int:
     unnamed = {name: name for name in ("corpus", "tokenizer", "out") if name not in written}
     settings = load_settings(PretrainSettings, "pretrain", args.config, unnamed)
     plan = load_settings(PlanSettings, "plan", args.config, vars(args))
-    pages, told = plan.pages, None
+    told = None
     if args.sources:
         told = _told(args, plan.sample_share)
         plan = plan.model_copy(update=told.as_settings())
-        pages = pages or max(1, round(told.taken))
-    planner = Planner(settings, plan, pages or _pages(settings.corpus), settings.max_workers, args.measure, told)
-    found = {**as_dict(planner), "launch_files": launch_fit(args.config) if args.config else {}}
+    pages, origin = planned_pages(plan, settings.corpus, "corpus" in written, told.taken if told else None)
+    planner = Planner(settings, plan, pages, settings.max_workers, args.measure, told)
+    found = {**as_dict(planner, origin), "launch_files": launch_fit(args.config) if args.config else {}}
     print(json.dumps(found, indent=2) if args.json else as_text(found))
     return 0
 
@@ -62,15 +63,3 @@ def _told(args: argparse.Namespace, share: float) -> Any:
 
     besides = frozenset({"sources", "out"})
     return forecast(args.sources, load_settings(CorpusSettings, "corpus", args.config, {}, besides), share)
-
-
-def _pages(corpora: tuple[str, ...]) -> int:
-    """Pages of the corpora that are there, else as many as the paper pretrains on."""
-    from cluster.planning.plan import PAPER_PAGES
-    from cluster.samples.mixture import WeightedCorpus
-    from pipelines.corpus.reader import MANIFEST, read_manifest
-    from pipelines.folders.address import folder_of
-
-    folders = [folder_of(WeightedCorpus.parse(text).path) for text in corpora]
-    there = [folder for folder in folders if folder.exists(MANIFEST)]
-    return sum(int(read_manifest(folder)["totals"]["pages"]) for folder in there) if there else PAPER_PAGES

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from cluster.commands.command import add_command, add_json
+from cluster.commands.command import add_command, add_json, at_least
 
 
 def register(commands: Any) -> None:
@@ -22,7 +22,9 @@ def register(commands: Any) -> None:
     runs.add_argument("places", type=Path, nargs="+", metavar="RUN", help="folder of a run, or of several runs")
     runs.add_argument("--plot", type=Path, metavar="FILE", help="write curves to this .png or .html file")
     runs.add_argument("--follow", action="store_true", help="show them again and again while one of them runs")
-    runs.add_argument("--every", type=float, default=2.0, metavar="S", help="seconds between two looks (default: 2)")
+    runs.add_argument(
+        "--every", type=at_least(0.1, float), default=2.0, metavar="S", help="seconds between two looks (default: 2)"
+    )
     add_json(runs)
 
 

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from cluster.commands.command import add_command
+from cluster.commands.command import add_command, at_least
 from pipelines.errors import UsageError
 
 
@@ -21,7 +21,9 @@ def register(commands: Any) -> None:
     )
     train.add_argument("corpus", metavar="CORPUS")
     train.add_argument("--out", type=Path, required=True, metavar="DIR", help="new folder of the tokenizer")
-    train.add_argument("--vocab-size", type=int, default=32_000, metavar="N", help="pieces, sentinels not counted")
+    train.add_argument(
+        "--vocab-size", type=at_least(1), default=32_000, metavar="N", help="pieces, sentinels not counted"
+    )
     train.add_argument("--overwrite", action="store_true", help="replace the tokenizer that is in the folder")
 
 

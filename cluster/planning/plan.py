@@ -21,7 +21,6 @@ from model.config import PRESETS, DocFormerV2Config
 from model.tokenizer import load_tokenizer
 from pipelines.errors import UsageError
 
-PAPER_PAGES = 64_000_000
 STAGES = (0, 1, 2, 3)
 # A CUDA context and the libraries' own allocations.
 GPU_PROCESS_BYTES = 1.5 * GB

@@ -2,8 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
+from cluster.figures import amount, figure
 from cluster.planning.by_nodes import build_on_nodes, on_spot_nodes
 from cluster.planning.devices import GB
 from cluster.planning.forecast import CorpusForecast
@@ -12,11 +14,14 @@ from cluster.planning.plan import STAGES, Planner
 from cluster.stages import duration
 
 
-def as_dict(planner: Planner) -> dict[str, Any]:
-    """The whole plan, bytes and seconds as numbers."""
+def as_dict(planner: Planner, pages_from: str) -> dict[str, Any]:
+    """The whole plan, bytes and seconds as numbers; `pages_from` says whose pages are reckoned with."""
     own, build = planner.memory(), build_on_nodes(planner)
     return {
+        "pages": planner.pages,
+        "pages_from": pages_from,
         "parameters": planner.model.parameters,
+        "vocabulary_from": planner.run.tokenizer if Path(planner.run.tokenizer).is_dir() else "the preset",
         "precision": planner.precision,
         "device": planner.plan.device,
         "measured": planner.measured,
@@ -45,8 +50,10 @@ def as_text(plan: dict[str, Any]) -> str:
     total = f"{own['total'] / GB:.2f} of {own['device'] / GB:.0f} GB"
     parts = ", ".join(f"{name} {own[name] / GB:.2f}" for name in own if name not in ("total", "device"))
     blocks = [
-        f"{plan['parameters'] / 1e6:.1f} M parameters, {plan['precision']}, {plan['device']}, {shape['pages']} pages a "
-        f"forward of {shape['text']} text and {shape['targets']} target positions",
+        f"{plan['pages']:,} pages: {plan['pages_from']}",
+        f"{plan['parameters'] / 1e6:.1f} M parameters with the vocabulary of {plan['vocabulary_from']}, "
+        f"{plan['precision']}, {plan['device']}, {shape['pages']} pages a forward of {shape['text']} text and "
+        f"{shape['targets']} target positions",
         f"memory of a worker: {total} ({parts})",
         "memory of a worker by preset and ZeRO stage, GB\n"
         + table(
@@ -56,20 +63,20 @@ def as_text(plan: dict[str, Any]) -> str:
                 for preset, by_stage in plan["memory_by_preset_and_stage"].items()
             ],
         ),
-        f"training ({source}): {training['hours']:.2f} h, {training['step_s']:.3f} s a step on {training['workers']} "
-        f"workers of {training['micro_batches']} micro-batches, {training['epochs']:.3g} epochs, "
-        f"{training['tokens'] / 1e9:.2f} G tokens, ${training['dollars']:,.0f}",
+        f"training ({source}): {figure(training['hours'])} h, {figure(training['step_s'])} s a step on "
+        f"{training['workers']} workers of {training['micro_batches']} micro-batches, {training['epochs']:.3g} epochs, "
+        f"{amount(training['tokens'], ' tokens')}, ${figure(training['dollars'])}",
         f"the same run on spot nodes of {plan['devices_a_node']}, simulated\n"
         + table(
             ["nodes", "hours", "undisturbed", "nodes lost", "$ spot", "$ on demand"],
             [
                 [
                     f"{row['nodes']}",
-                    f"{row['hours']:.2f}",
-                    f"{row['hours_undisturbed']:.2f}",
+                    figure(row["hours"]),
+                    figure(row["hours_undisturbed"]),
                     f"{row['nodes_lost']}",
-                    f"{row['dollars_spot']:,.0f}",
-                    f"{row['dollars_on_demand']:,.0f}",
+                    figure(row["dollars_spot"]),
+                    figure(row["dollars_on_demand"]),
                 ]
                 for row in plan["elastic"]
             ],
@@ -81,16 +88,16 @@ def as_text(plan: dict[str, Any]) -> str:
             [
                 [
                     f"{row['nodes']}",
-                    f"{row['hours']:.2f}",
-                    f"{row['pages_a_second']:,.0f}",
-                    f"{row['cores_busy']:.0%}",
-                    f"{row['dollars']:,.0f}",
+                    figure(row["hours"]),
+                    figure(row["pages_a_second"]),
+                    f"{figure(100 * row['cores_busy'])}%",
+                    figure(row["dollars"]),
                 ]
                 for row in plan["corpus"]
             ],
         ),
-        f"disk: corpus {volumes['corpus'] / 1e12:.3f} TB, a checkpoint {volumes['checkpoint'] / GB:.2f} GB, kept "
-        f"{volumes['checkpoints_kept'] / GB:.2f} GB; ${volumes['dollars_a_month']:,.0f} a month",
+        f"disk: corpus {amount(volumes['corpus'], 'B')}, a checkpoint {amount(volumes['checkpoint'], 'B')}, kept "
+        f"{amount(volumes['checkpoints_kept'], 'B')}; ${figure(volumes['dollars_a_month'])} a month",
         "what limits\n" + "\n".join(f"  {line}" for line in plan["limits"]),
     ]
     if plan["launch_files"]:
@@ -109,7 +116,7 @@ def corpus_here(told: dict[str, Any] | None) -> list[str]:
     ]
     head = (
         f"the corpus on this machine (a sample was read in {told['measuring_s']:.0f} s): {duration(told['seconds'])}, "
-        f"{told['taken']:,.0f} of {told['pages']:,.0f} pages taken, {told['corpus_bytes'] / GB:.3f} GB"
+        f"{told['taken']:,.0f} of {told['pages']:,.0f} pages taken, {amount(told['corpus_bytes'], 'B')}"
     )
     return [head + "\n" + table(["pages by kind", "pages", "read", "s a page", "kB a page"], rows)]
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
+from cluster.figures import figure
 from cluster.runs.curves import Series, drawable, ticks
 
 SCALE = 2  # drawn larger and scaled down, which smooths the lines
@@ -75,7 +76,7 @@ def _key(pen: ImageDraw.ImageDraw, drawn: Sequence[Series], font: ImageFont.Imag
     """Names and last values below the axis, as many as there is room for."""
     x, y = LEFT * SCALE, (HEIGHT - 22) * SCALE
     for s in drawn:
-        name = f"{s.name}  {s.points[-1][1]:.4g}"
+        name = f"{s.name}  {figure(s.points[-1][1])}"
         width = pen.textlength(name, font) + 34 * SCALE
         if x + width > WIDTH * SCALE:
             return

@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from cluster.figures import figure
 from pipelines.report.html import text
 
 WIDTH, HEIGHT = 560, 250
@@ -63,21 +64,21 @@ def chart(
         colour = f"var(--c{(s.colour - 1) % COLOURS + 1})"
         at_points = [place(x, min(max(y, y_low), y_high)) for x, y in s.points]
         path = "L".join(f"{x:.1f} {y:.1f}" for x, y in at_points)
-        tip = f"<title>{text(s.name)}: {s.points[0][1]:.3f} to {s.points[-1][1]:.3f}</title>"
+        tip = f"<title>{text(s.name)}: {_figure(s.points[0][1])} to {_figure(s.points[-1][1])}</title>"
         faint = ' class="faint"' if s.baseline else ""
         parts.append(f'<path{faint} d="M{path}" style="stroke:{colour}">{tip}</path>')
         if s.dots:
             parts += [
                 f'<circle class="dot" cx="{cx:.1f}" cy="{cy:.1f}" r="3.5" style="fill:{colour}">'
-                f"<title>{text(s.name)} at {text(x_label)} {x:g}: {y:.3f}</title></circle>"
+                f"<title>{text(s.name)} at {text(x_label)} {x:g}: {_figure(y)}</title></circle>"
                 for (cx, cy), (x, y) in zip(at_points, s.points, strict=True)
             ]
     key = "".join(
         f'<li><i{" class=faint" if s.baseline else ""} style="color:var(--c{s.colour})"></i>{text(s.name)} '
-        f"<b>{s.points[-1][1]:.3f}</b></li>"
+        f"<b>{_figure(s.points[-1][1])}</b></li>"
         for s in drawn
     )
-    spoken = "; ".join(f"{s.name} from {s.points[0][1]:.3f} to {s.points[-1][1]:.3f}" for s in drawn)
+    spoken = "; ".join(f"{s.name} from {_figure(s.points[0][1])} to {_figure(s.points[-1][1])}" for s in drawn)
     return (
         f'<figure class="chart"><figcaption>{text(title)}<span>{text(note)}</span></figcaption>'
         f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{text(title)}: {text(spoken)}">'
@@ -101,6 +102,11 @@ def ticks(low: float, high: float, about: int = 5) -> list[float]:
     first = math.floor(low / step + 1e-9)
     last = math.ceil((low + span) / step - 1e-9)
     return [round(index * step, 10) for index in range(first, last + 1)]
+
+
+def _figure(value: float) -> str:
+    """Three decimals, and for what is small, such as a learning rate, as many as say something."""
+    return figure(value, decimals=3)
 
 
 def _finite(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:

@@ -151,6 +151,9 @@ def prepare(
         if len(differ) > len(changed) or (changed and not allow_changed_corpus):
             other = ", or add --allow-changed-corpus" if differ == changed else ", or give --out another folder"
             raise UsageError(f"{place}: the run was started otherwise: {'; '.join(differ)}; use the same again{other}")
+        if (step := _newest(checkpoints)) is not None and step > settings.steps:
+            remedy = f"give --steps more than {step} to go on, or leave it out"
+            raise UsageError(f"{place}: is at step {step} already, beyond steps = {settings.steps}; {remedy}")
         if changed:
             run.note("corpus", f"goes on with other corpora: {'; '.join(changed)}")
     run.path.mkdir(parents=True, exist_ok=True)
@@ -224,8 +227,12 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 def newest_step(run: RunFolder) -> int | None:
     """Step of the newest complete checkpoint, None without one and where its store does not answer."""
+    return _newest(run.checkpoints)
+
+
+def _newest(checkpoints: Folder) -> int | None:
     try:
-        found = complete(run.checkpoints)
+        found = complete(checkpoints)
     except OSError:
         return None
     return step_of(found[0]) if found else None

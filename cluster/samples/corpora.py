@@ -54,6 +54,12 @@ class Corpora:
         """`grid_rows` and `grid_columns`, the same for all."""
         return {name: int(self.manifests[0]["settings"][name]) for name in GRID}
 
+    def shares(self) -> str:
+        """In words, which part of the samples each corpus gives."""
+        whole = sum(self.weights)
+        parts = [f"{weight / whole:.3g} of {path}" for weight, path in zip(self.weights, self.paths, strict=True)]
+        return f"samples: {', '.join(parts)} (FOLDER=WEIGHT; without a weight it is 1, whatever the pages)"
+
     def fingerprints(self) -> dict[str, dict[str, Any]]:
         """What the order of samples follows from, by each corpus's number from 1.
 

@@ -19,6 +19,7 @@ from cluster.samples.corpora import Corpora
 from cluster.samples.held_out import HASHES, document_hash, held_out_bound
 from pipelines.corpus.reader import READERS, Shard, open_shard
 from pipelines.errors import UsageError
+from pipelines.folders.blame import named
 
 Ints = NDArray[np.int64]
 
@@ -85,10 +86,11 @@ class PageIndex:
     def save(self, path: Path, key: str) -> None:
         """Write the index to a file that appears whole or not at all; `key` says what it was made of."""
         temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-        with temporary.open("wb") as file:
-            bound = np.array(self.held_out_bound, np.uint64)
-            np.savez(file, key=np.array(key), bound=bound, **{name: getattr(self, name) for name in ARRAYS})
-        temporary.rename(path)
+        with named(path, temporary):
+            with temporary.open("wb") as file:
+                bound = np.array(self.held_out_bound, np.uint64)
+                np.savez(file, key=np.array(key), bound=bound, **{name: getattr(self, name) for name in ARRAYS})
+            temporary.rename(path)
 
     @classmethod
     def load(cls, path: Path, key: str) -> "PageIndex | None":

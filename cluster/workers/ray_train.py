@@ -88,6 +88,9 @@ def _resources(settings: PretrainSettings, cpus: float, gpus: bool) -> dict[str,
     if settings.cpus_per_worker:
         return {"CPU": settings.cpus_per_worker}
     share = cpus / settings.max_workers
+    if settings.min_workers == settings.max_workers > cpus:
+        text = f"{settings.workers} workers share {cpus:g} CPUs: slower than --workers {max(1, int(cpus))}"
+        RunFolder(settings.out).note("hint", text)
     if settings.min_workers < settings.max_workers:
         share = max(1.0, share)  # machines that come later shall find workers left to take
     # Ray counts in ten thousandths.

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from cluster.options import load_settings, read_section
+from cluster.options import load_settings, read_sources
+from cluster.workers.room import refuse_without_room
 from cluster.workflow.settings import TokenizerSettings
 from cluster.workflow.state import digest_of_output
 from pipelines.errors import JobError, StoppedError, UsageError
@@ -48,10 +49,10 @@ class CorpusStage:
     name: str = "corpus"
 
     def _sources(self) -> list[str]:
-        sources = read_section(self.config, "corpus").get("sources", [])
+        sources = read_sources(self.config)
         if not sources:
             raise UsageError(f"{self.config}: corpus.sources is empty; name folders, globs or archives of documents")
-        return [str(source) for source in ([sources] if isinstance(sources, str) else sources)]
+        return sources
 
     def _settings(self) -> Any:
         from pipelines.settings import CorpusSettings
@@ -141,8 +142,8 @@ class PretrainStage:
         return load_settings(PretrainSettings, "pretrain", self.config, places)
 
     def check(self) -> None:
-        """The settings."""
-        self._settings()
+        """The settings, and whether the workers have room here."""
+        refuse_without_room(self._settings())
 
     def inputs(self) -> Mapping[str, Any]:
         """The settings, corpus and vocabulary."""

@@ -42,7 +42,6 @@ def build(
     """
     started = time.monotonic()
     out = folder_of(out)
-    files = list_files(sources, settings)
     kept_out = keep_out_runs(settings.keep_out)
     wanted: dict[str, Any] = {
         "settings": configuration(settings, runs_digest(kept_out)),
@@ -54,6 +53,7 @@ def build(
         manifest = read_manifest(out)
         clear(out, manifest)
         return summarise(out, manifest, time.monotonic() - started)
+    files = list_files(sources, settings)
     check_engine(settings)
     stages: dict[str, Any] = {}
     with timed(stages, "inventory", len(files), "document"):

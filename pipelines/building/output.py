@@ -28,6 +28,7 @@ def refuse(out: Folder, wanted: Mapping[str, Any], marker: str, resume: bool, ov
     try:
         if out.is_file():
             raise UsageError(f"{out}: is a file; give --out a folder")
+        refuse_unwritable(out)
         if out.empty():
             return
         unfinished, complete = out.exists(marker), out.exists(MANIFEST)
@@ -41,6 +42,12 @@ def refuse(out: Folder, wanted: Mapping[str, Any], marker: str, resume: bool, ov
         ours = "choose another folder, or add --overwrite or --resume"
         remedy = ours if unfinished or complete else "choose another folder"
         raise UsageError(f"{out}: already holds something; {remedy}")
+
+
+def refuse_unwritable(out: Folder) -> None:
+    """Raise UsageError when it can be told that nothing can be written to `out`."""
+    if why := out.unwritable():
+        raise UsageError(f"{out}: cannot be written ({why}); choose another folder")
 
 
 def _unusable(out: Folder, error: OSError) -> UsageError:

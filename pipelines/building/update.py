@@ -8,7 +8,7 @@ from pipelines.building.assemble import Plan, as_runs, assemble, refuse_absent, 
 from pipelines.building.build import check_engine
 from pipelines.building.changes import Touches, changed
 from pipelines.building.listing import list_files
-from pipelines.building.output import UPDATE, clear, prepare, read_marker, refuse
+from pipelines.building.output import UPDATE, clear, prepare, read_marker, refuse, refuse_unwritable
 from pipelines.building.summary import BuildSummary, summarise
 from pipelines.building.survey import again, stamp, survey
 from pipelines.corpus.manifest import Origin, configuration, read_records
@@ -54,6 +54,7 @@ def update(
     if "configuration" not in before:
         raise UsageError(f"{corpus}: made by an earlier program, which noted less; build it again")
     target = folder_of(out) if out is not None else corpus
+    refuse_unwritable(target)
     kept_out = keep_out_runs(settings.keep_out)
     wanted: dict[str, Any] = {
         "settings": configuration(settings, runs_digest(kept_out)),

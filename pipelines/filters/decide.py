@@ -13,10 +13,9 @@ from numpy.typing import NDArray
 
 from pipelines.filters.duplicates import near_repeats, repeats
 from pipelines.filters.signature import PLACES
+from pipelines.labels.languages import UNKNOWN
 from pipelines.quarantine import FilterReason
 from pipelines.settings import CorpusSettings
-
-UNKNOWN = "und"
 
 
 def page_reasons(facts: pa.Table, settings: CorpusSettings) -> NDArray[np.object_]:

@@ -49,6 +49,10 @@ class Folder(ABC):
     def is_file(self) -> bool:
         """Whether there is a file where the folder should be."""
 
+    def unwritable(self) -> str:
+        """Why nothing can be written to it, as far as that can be told without leaving anything; else empty."""
+        return ""
+
     @abstractmethod
     def empty(self) -> bool:
         """Whether it holds nothing at any depth, or is not there."""

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from typing import IO, Any, Self
 
 import pyarrow as pa
 
+from pipelines.folders.blame import named
 from pipelines.folders.folder import Folder
 
 TEMPORARY = ".tmp"
@@ -36,6 +38,15 @@ class LocalFolder(Folder):
     def is_file(self) -> bool:
         """Whether the path exists and is no folder."""
         return self.path.exists() and not self.path.is_dir()
+
+    def unwritable(self) -> str:
+        """Whether it, or the folder that it would be made in, is a file or takes none: a nameless one is tried."""
+        there = next(path for path in (self.path, *self.path.parents) if path.exists())
+        try:
+            tempfile.TemporaryFile(dir=there).close()
+        except OSError as error:
+            return f"{there}: {error.strerror}"
+        return ""
 
     def empty(self) -> bool:
         """Whether it has no entry; an empty folder in it is one."""
@@ -76,11 +87,12 @@ class LocalFolder(Folder):
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f"{path.name}.{os.getpid()}{TEMPORARY}")
         try:
-            with temporary.open("wb") as file:
-                yield file
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.rename(path)
+            with named(path, temporary):
+                with temporary.open("wb") as file:
+                    yield file
+                    file.flush()
+                    os.fsync(file.fileno())
+                temporary.rename(path)
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise

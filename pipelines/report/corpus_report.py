@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pipelines.folders.blame import named
 from pipelines.report.html import Section, bars, document, facts, table, text, tiles
 from pipelines.report.overlay import page_figure
 
@@ -45,8 +46,9 @@ def save(page: str, out: Path) -> Path:
     out = Path(out)
     out.parent.mkdir(parents=True, exist_ok=True)
     part = out.with_name(f".{out.name}.{os.getpid()}.part")
-    part.write_text(page, encoding="utf-8", errors="replace")
-    part.replace(out)
+    with named(out, part):
+        part.write_text(page, encoding="utf-8", errors="replace")
+        part.replace(out)
     return out
 
 

@@ -1,6 +1,7 @@
 """`docformer ask` on a PDF, a picture, pages without text, bad files; an untrained model answers nonsense."""
 
 import json
+import logging
 import shutil
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,13 @@ from PIL import Image
 from cluster.ask import read_document
 from cluster.cli import main
 from model import DocFormerV2Processor
+from model.errors import ModelInputError
+from model.hub_name import is_path
 from model.tokenizer import load_tokenizer, train_tokenizer
 from pipelines.settings import CorpusSettings
 from tests.model.pages import small_model
 from tests.model.rows import words_of
+from tests.pipelines.hostile import encrypted
 
 
 @pytest.fixture(scope="module")
@@ -82,6 +86,8 @@ def test_what_cannot_be_asked_is_one_line(
     (tmp_path / "broken.pdf").write_bytes(b"%PDF-1.4 nothing else")
     (tmp_path / "empty").mkdir()
     file = pdf(tmp_path / "a.pdf", ["The total is 12 euros"])
+    locked = tmp_path / "locked.pdf"
+    locked.write_bytes(encrypted("secret"))
     for model, path, question, message in (
         (model_folder, tmp_path / "absent.pdf", "What ?", "absent.pdf: cannot be read"),
         (model_folder, tmp_path / "note.txt", "What ?", "is no PDF"),
@@ -89,11 +95,43 @@ def test_what_cannot_be_asked_is_one_line(
         (tmp_path / "empty", file, "What ?", "holds no DocFormerV2 model"),
         (model_folder, file, " ", "a question is empty"),
         (model_folder, file, "what is the total ? " * 30, "the question takes"),
+        (f"{tmp_path}/runz/model", file, "What ?", "runz/model: no such folder"),
+        (file, file, "What ?", "a.pdf: is a file"),
+        (model_folder, locked, "What ?", "give --password-file"),
     ):
         assert main(["ask", str(model), str(path), question]) == 2
         error = [line for line in capsys.readouterr().err.splitlines() if not line.startswith("reading: ")]
         assert len(error) == 1, error
         assert message in error[0]
+
+
+def test_a_locked_pdf_is_opened_with_its_password(
+    capsys: pytest.CaptureFixture[str], model_folder: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "locked.pdf").write_bytes(encrypted("secret"))
+    (tmp_path / "passwords.txt").write_text("another\nsecret\n")
+    words = ("What ?", "--password-file", tmp_path / "passwords.txt")
+    assert ask(capsys, model_folder, tmp_path / "locked.pdf", *words)["answers"][0]["page"] == 1
+
+
+def test_a_long_question_has_one_complaint(model_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ours: transformers' speaks of a limit that is not the model's."""
+    said: list[str] = []
+    logger = logging.getLogger("transformers.tokenization_utils_base")
+    monkeypatch.setattr(logger, "warning", lambda text, *_: said.append(text))
+    processor = DocFormerV2Processor.from_pretrained(model_folder)
+    processor.tokenizer.model_max_length = 10
+    with pytest.raises(ModelInputError, match="the question takes"):
+        list(processor.windows(["total"], "what is the total ? " * 30))
+    assert said == []
+
+
+def test_a_hub_name_is_told_from_a_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs").mkdir()
+    assert [name for name in ("t5-small", "google/t5", "runz/model", "a.b") if is_path(name)] == []
+    for name in ("./model", "../model", "~/model", "/model", "runz/first/model", "runs/modle", "runs", "model/"):
+        assert is_path(name), name
 
 
 def test_pickled_weights_are_not_loaded(capsys: pytest.CaptureFixture[str], model_folder: Path, tmp_path: Path) -> None:

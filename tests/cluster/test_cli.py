@@ -47,6 +47,21 @@ def test_unknown_configuration_key(capsys: pytest.CaptureFixture[str], tmp_path:
     assert not (tmp_path / "c").exists()
 
 
+@pytest.mark.parametrize(("written", "known"), [("souces: [a]", "sources"), ("outt: c", "out")])
+def test_misspelt_sources(capsys: pytest.CaptureFixture[str], tmp_path: Path, written: str, known: str) -> None:
+    config = tmp_path / "run.yaml"
+    config.write_text(f"corpus:\n  {written}\n")
+    assert f"did you mean {known!r}" in fails(capsys, "corpus", "build", "--out", tmp_path / "c", "--config", config)
+
+
+def test_one_source_in_a_configuration(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    (tmp_path / "run.yaml").write_text(f"corpus:\n  sources: {tmp_path / 'absent'}\n")
+    words = ("corpus", "build", "--out", tmp_path / "c", "--config", tmp_path / "run.yaml")
+    assert f"{tmp_path / 'absent'}: no such file" in fails(capsys, *words)
+    (tmp_path / "run.yaml").write_text("corpus:\n  sources: 5\n")
+    assert "sources = 5: must be a SOURCE or a list" in fails(capsys, *words)
+
+
 def test_missing_source_folder(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     line = fails(capsys, "corpus", "build", tmp_path / "absent", "--out", tmp_path / "c")
     assert "absent" in line
@@ -60,6 +75,26 @@ def test_folder_without_documents(capsys: pytest.CaptureFixture[str], tmp_path: 
     assert main(["corpus", "build", str(tmp_path / "in"), "--out", str(tmp_path / "c")]) == 2
     assert f"{tmp_path / 'in'}: holds no PDF" in capsys.readouterr().err.splitlines()[-1]
     assert not (tmp_path / "c").exists()
+
+
+def test_what_can_be_told_at_once_is_said_before_anything_is_read(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.pdf").write_bytes(b"%PDF-1.4 broken")
+    (tmp_path / "file").touch()
+
+    def read(*_: object) -> None:
+        raise AssertionError("read before it was refused")
+
+    monkeypatch.setattr("pipelines.building.build.list_files", read)
+    monkeypatch.setattr("pipelines.building.update.list_files", read)
+    words = ("corpus", "build", tmp_path / "in", "--out")
+    assert "did you mean 'en' (English)?" in fails(capsys, *words, tmp_path / "c", "--languages", "english")
+    assert "file" in fails(capsys, *words, tmp_path / "file")
+    assert f"{tmp_path / 'file'}: Not a directory" in fails(capsys, *words, tmp_path / "file" / "c")
+    assert "cannot be written (/proc:" in fails(capsys, *words, "/proc/c")
+    assert "already holds something" in fails(capsys, *words, tmp_path / "in")
 
 
 def test_grid_of_more_than_256_cells(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
@@ -115,3 +150,20 @@ def test_every_command_has_help_with_an_example(capsys: pytest.CaptureFixture[st
     assert len(commands) >= 9
     for command in commands:
         assert f"example:\n  {command.prog}" in command.format_help(), command.prog
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (
+            ("corpus", "report", "c", "--out", "r.html", "--pages", "-3"),
+            "--pages: '-3': give a whole number, 0 or more",
+        ),
+        (("corpus", "report", "c", "--out", "r.html", "--pages", "many"), "--pages: 'many': give a whole number"),
+        (("tokenizer", "train", "c", "--out", "t", "--vocab-size", "0"), "--vocab-size: '0': give a whole number, 1"),
+        (("runs", "r", "--follow", "--every", "-1"), "--every: '-1': give a number, 0.1 or more"),
+        (("runs", "r", "--follow", "--every", "nan"), "--every: 'nan': give a number"),
+    ],
+)
+def test_counts_have_a_lower_limit(capsys: pytest.CaptureFixture[str], words: tuple[str, ...], says: str) -> None:
+    assert says in fails(capsys, *words)

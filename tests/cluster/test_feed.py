@@ -194,7 +194,7 @@ def test_another_corpus_is_refused_unless_allowed(
     assert main(["pretrain", "--config", str(out / "config.yaml"), "--out", str(tmp_path / "again")]) == 0
     assert digests(out) == digests(tmp_path / "again")
     assert digests(out).keys() == {1, 2, 3, 4}
-    capsys.readouterr()
+    assert f"samples: 0.667 of {small_corpus}, 0.333 of {other_corpus} (" in capsys.readouterr().err
 
     resume = ["pretrain", "--out", str(out), "--resume", "--steps", "6"]
     changes: list[tuple[list[str], str]] = [

@@ -115,6 +115,8 @@ def test_what_a_resume_refuses(
         capsys, "--config", config, "--resume", "--global-batch-pages", 7
     )
     assert "preset was 'tiny' and is 'small'" in refusal(capsys, "--config", config, "--resume", "--preset", "small")
+    behind = refusal(capsys, "--config", config, "--resume", "--steps", 1)
+    assert f"{run}: is at step 2 already, beyond steps = 1; give --steps more than 2" in behind
     other = tmp_path / "other"
     other.mkdir()
     manifest = json.loads((small_corpus / "manifest.json").read_text())
@@ -131,6 +133,17 @@ def test_what_a_resume_refuses(
         assert str(tmp_path / "mine") in refusal(capsys, "--config", config, "--out", tmp_path / "mine", *resume)
     assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
     assert [path.name for path in (tmp_path / "mine").iterdir()] == ["thesis.txt"]
+
+
+def test_a_resume_of_a_complete_run_says_that_nothing_is_left(
+    tiny_run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from cluster.pretraining import pretrain
+
+    pretrain(tiny_run(tmp_path / "run", steps=1))
+    assert "already" not in capsys.readouterr().err
+    assert pretrain(tiny_run(tmp_path / "run", steps=1), resume=True).steps == 1
+    assert "at step 1 already, nothing left to train" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("ray_session")

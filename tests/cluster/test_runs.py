@@ -117,6 +117,7 @@ def test_curves_of_two_runs(tmp_path: Path) -> None:
         assert any(all(abs(a - b) < 12 for a, b in zip(colour, wanted, strict=True)) for colour in colours)
     assert main(["runs", str(tmp_path), "--plot", str(tmp_path / "curves.html")]) == 0
     page = (tmp_path / "curves.html").read_text()
+    assert "0.00100</b>" in page, "of a learning rate too"
     assert "Training loss" in page
     assert "first/run" in page
     assert "Share of the device" not in page, "no figure, no chart"

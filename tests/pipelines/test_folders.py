@@ -1,5 +1,6 @@
 """Folders on disk and in stores keep the same promises: whole files, ranges, listings, and nothing left behind."""
 
+import errno
 import hashlib
 import os
 import pickle
@@ -169,3 +170,17 @@ def test_addresses_are_told_from_paths(tmp_path: Path, monkeypatch: pytest.Monke
     assert folder_of(Path("corpus")) == folder_of(f"{tmp_path}/corpus")
     assert folder_of("s3://bucket/a/b/") == StoreFolder("s3", "bucket/a/b")
     assert folder_of("gs://bucket") == StoreFolder("gs", "bucket")
+
+
+def test_an_error_of_writing_names_the_file_that_was_asked_for(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path)
+    with pytest.raises(FileNotFoundError) as unwritable:
+        folder_of("/proc").write_text("file", "text")
+    assert unwritable.value.filename == "/proc/file"
+    with pytest.raises(OSError, match="No space left") as full, folder.writing("file"):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    assert full.value.filename == str(tmp_path / "file")
+    with pytest.raises(PermissionError) as other, folder.writing("file"):
+        raise PermissionError(errno.EACCES, "no", "a source")
+    assert other.value.filename == "a source"
+    assert list(tmp_path.iterdir()) == []

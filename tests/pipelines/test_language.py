@@ -5,6 +5,7 @@ import pytest
 from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
 from pipelines.labels.language import identifier, identify
+from pipelines.labels.languages import NAMES, UNKNOWN, refusal
 
 TEXTS = {
     "en": "The quick brown fox jumps over the lazy dog and runs to the river, where it rests.",
@@ -31,3 +32,16 @@ def test_a_page_has_the_language_of_its_words() -> None:
     assert {name: identify(text.split()) for name, text in TEXTS.items()} == {name: name for name in TEXTS}
     assert identify(["1,234.00", "€"] * 50) == ""
     assert identify(["nineteen", "letters", "here"]) == ""
+
+
+def test_the_languages_that_can_be_asked_for_are_those_that_can_be_told() -> None:
+    assert NAMES.keys() - {UNKNOWN} == {code for code in identifier().labels if len(code) == 2}
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [("english", "did you mean 'en' (English)?"), ("en-US", "'en'"), ("germn", "'de'"), ("xyzzy", "two-letter codes")],
+)
+def test_another_is_refused_with_the_nearest(given: str, says: str) -> None:
+    assert says in refusal(given)
+    assert refusal("DE") == refusal("und") == ""

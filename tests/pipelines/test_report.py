@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from pipelines.report.corpus_report import choose_pages, write_report
+from pipelines.report.corpus_report import choose_pages, save, write_report
 
 HOSTILE = "<script>alert(1)</script>\"'&\x00\u202e\ud800"
 
@@ -195,3 +195,8 @@ def report_of_nothing(tmp_path: Path, quarantine: list[dict[str, Any]]) -> str:
     corpus = StoredCorpus(tmp_path / "corpus", [page_row(1, 0)], quarantine)
     corpus._rows = []
     return write_report(corpus, tmp_path / "report.html").read_text()  # type: ignore[arg-type]
+
+
+def test_a_report_that_cannot_be_written_is_named() -> None:
+    with pytest.raises(OSError, match=r"'/proc/report.html'"):
+        save("<html>", Path("/proc/report.html"))
