@@ -25,7 +25,6 @@ class Reason(StrEnum):
     ARCHIVE_BROKEN = "archive-broken"  # the archive is damaged here; one row stands for what can no longer be told
     NESTED_ARCHIVE = "nested-archive"  # an archive in an archive, which is not opened
     DIGEST_MISMATCH = "digest-mismatch"  # its sha256 is not the one that the manifest or the corpus gives
-    NOT_A_PICTURE = "not-a-picture"  # named as PNG, JPEG or TIFF, and none by its bytes; counted as not-pdf
     INTERNAL = "internal"  # an error of ours; please report it
 
 

@@ -85,9 +85,7 @@ def write_manifest(out: Folder, origin: Origin, parts: Sequence[Part], stages: M
             tally.add_facts(facts)
             for kind, listed in lines.items():
                 shards[kind].append(listed)
-    no_documents = [record for record in origin.records if not record["kind"]]
-    left_out = [record for record in (*documents, *no_documents) if record["reason"]]
-    whole = [_document_row(record, origin.settings) for record in left_out]
+    whole = [_document_row(document, origin.settings) for document in documents if document["reason"]]
     for kind, table in ((QUARANTINE_SHARDS, as_table(whole, QUARANTINE)), (FILE_SHARDS, _files(origin.records))):
         if len(table):
             name = f"part-documents-{digest_of(table.to_pylist())[:16]}.parquet"

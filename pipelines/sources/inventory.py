@@ -11,7 +11,7 @@ from pipelines.sources.address import SourceFile
 from pipelines.sources.archives import read_document
 from pipelines.sources.limits import SourceLimits
 from pipelines.sources.places import place_of
-from pipelines.sources.sniff import PDF_HEAD, named_as_picture, sniff
+from pipelines.sources.sniff import PDF_HEAD, sniff
 
 Record = dict[str, Any]
 UNKNOWN = "unknown"  # kind of what could not be read and counts as a document all the same
@@ -23,8 +23,7 @@ def inspect(file: SourceFile, reader: PageReader, limits: SourceLimits | None = 
 
     Returns:
         The fields of `file`, made exact by reading it, and doc_id, kind (empty: no document), pages, reason and detail
-        (empty when fine). A file that is no document has a reason too where it could not be read, or where its name
-        says that it is a picture: somebody took it for one.
+        (empty when fine).
     """
     limits = limits or SourceLimits()
     record: Record = {**asdict(file), "doc_id": "", "kind": "", "pages": 0}
@@ -32,7 +31,7 @@ def inspect(file: SourceFile, reader: PageReader, limits: SourceLimits | None = 
         return record
     try:
         if _is_other(file, limits):
-            return record | _no_picture(file.name, file.size)
+            return record
         exact, data = read_document(file, limits, reader.limits.max_bytes)
     except OSError as error:
         # Unreadable: only its name can say whether it is a document, or that somebody named it.
@@ -48,7 +47,7 @@ def inspect(file: SourceFile, reader: PageReader, limits: SourceLimits | None = 
         detail = f"sha256 is {digest}, not {file.sha256}"
         return record | {"doc_id": "", "kind": kind or UNKNOWN, "reason": str(Reason.DIGEST_MISMATCH), "detail": detail}
     if not kind:
-        return record | _no_picture(file.name, len(data))
+        return record
     try:
         return record | {"pages": twice(lambda: reader.open(data, kind))}
     except DropError as error:
@@ -60,14 +59,6 @@ def _is_other(file: SourceFile, limits: SourceLimits) -> bool:
     if file.reason or file.packing or file.size <= READ_WHOLE or file.sha256 or sniff(file.name, b""):
         return False
     return not sniff(file.name, place_of(file.path, limits).read(file.path, file.offset, PDF_HEAD))
-
-
-def _no_picture(name: str, size: int) -> dict[str, str]:
-    """Reason and detail of a file that is no document, where its name says that it is a picture."""
-    if not named_as_picture(name):
-        return {}
-    detail = "its bytes are no PNG, JPEG or TIFF" if size else "the file is empty"
-    return {"reason": str(Reason.NOT_A_PICTURE), "detail": detail}
 
 
 def full_name(record: Mapping[str, Any]) -> str:

@@ -1,7 +1,6 @@
 """What a file is by its bytes, never by its name alone (contract, "Rules": found)."""
 
 PDF_HEAD = 1024
-PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
 
 
 def sniff(name: str, data: bytes) -> str | None:
@@ -18,8 +17,3 @@ def sniff(name: str, data: bytes) -> str | None:
     if data.startswith((b"II*\x00", b"MM\x00*")):
         return "tiff"
     return "pdf" if name.lower().endswith(".pdf") else None
-
-
-def named_as_picture(name: str) -> bool:
-    """Whether a file's name says PNG, JPEG or TIFF, whatever its bytes are."""
-    return name.lower().endswith(PICTURES)

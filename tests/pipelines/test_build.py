@@ -7,7 +7,6 @@ import pytest
 
 from pipelines.building.build import build
 from pipelines.corpus.reader import Corpus
-from pipelines.corpus.verify import verify
 from pipelines.errors import UsageError
 from pipelines.settings import CorpusSettings
 
@@ -70,27 +69,3 @@ def test_a_damaged_shard_is_one_clear_line(tmp_path: Path, ray_session: None) ->
     shard.write_bytes(shard.read_bytes()[:-20])
     with pytest.raises(UsageError, match=shard.name):
         Corpus.open(tmp_path / "out")
-
-
-@pytest.mark.usefixtures("ray_session")
-def test_a_picture_that_is_none_is_named(tmp_path: Path) -> None:
-    """Counted apart, as what is no document; but somebody took it for a picture, and learns which one it was."""
-    (tmp_path / "in").mkdir()
-    with pymupdf.open() as pdf:
-        pdf.new_page().insert_text((50, 50), "some words")
-        pdf.save(tmp_path / "in" / "a.pdf")
-    (tmp_path / "in" / "empty.png").touch()
-    (tmp_path / "in" / "page.JPG").write_text("<html>not found</html>")
-    (tmp_path / "in" / "large.tif").write_bytes(b"MM no" + bytes(2 << 20))
-    (tmp_path / "in" / "note.txt").touch()
-    summary = build([str(tmp_path / "in")], tmp_path / "out", SETTINGS)
-    assert (summary.found, summary.taken, summary.quarantined, summary.not_pdf) == (1, 1, 0, 4)
-    assert summary.reasons == {"not-a-picture": 3}
-    rows = {row["source"]["uri"]: row for row in Corpus.open(tmp_path / "out").quarantine_rows()}
-    assert {name: row["detail"] for name, row in rows.items()} == {
-        "empty.png": "the file is empty",
-        "page.JPG": "its bytes are no PNG, JPEG or TIFF",
-        "large.tif": "its bytes are no PNG, JPEG or TIFF",
-    }
-    assert all(row["page_index"] is None for row in rows.values())
-    assert verify(tmp_path / "out") == []
