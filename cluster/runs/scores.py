@@ -87,6 +87,10 @@ def held_out_scores(evaluations: Sequence[Mapping[str, Any]], grid_cells: int, v
             dlm < unigram,
         )
     ]
+    # The unigram model is told that a word follows and not the end of the span; so is the model here.
+    if "loss_dlm_word" in last:
+        word, before = figure(last, "loss_dlm_word"), figure(first, "loss_dlm_word")
+        scores.append(Score("Denoising loss, which word, told that one follows", word, before, unigram, math.nan))
     for task, title, chance in (("line", "Token-to-line", 1 / 3), ("grid", "Token-to-grid", 1 / grid_cells)):
         for part, tokens in (("visible", "box visible"), ("hidden", "box hidden")):
             value, majority = figure(last, f"acc_{task}_{part}"), figure(last, f"majority_{task}_{part}")

@@ -3,7 +3,8 @@
 Visible and hidden are counted apart: where a token's box is shown, its grid cell can be read from it, and the lines of
 a pair nearly so. A pair is hidden when one of its two boxes is. The majority baseline always answers the class that is
 most frequent among the held-out targets themselves, the best that a constant answer can do. The unigram baseline knows
-how often each token is a target in training.
+how often each token is a target in training, and that a word follows: the model pays for not knowing whether the
+masked span ends there, and is also scored on the word alone.
 """
 
 import math
@@ -108,7 +109,7 @@ class _Tallies:
     """Sums over held-out targets, one float64 each, that add up over ranks."""
 
     def __init__(self, cells: int, line_classes: int) -> None:
-        self.names = ["sum_dlm", "sum_line", "sum_grid", "sum_text", "text"]
+        self.names = ["sum_dlm", "sum_line", "sum_grid", "sum_text", "sum_word", "text"]
         for task, classes in (("line", line_classes), ("grid", cells)):
             for part in ("visible", "hidden"):
                 self.names += [f"right_{task}_{part}", *(f"{task}_{part}_{number}" for number in range(classes))]
@@ -123,8 +124,11 @@ class _Tallies:
         if "labels" in batch:
             labels: Any = batch["labels"]
             text: Any = is_text_target(labels, vocabulary)
-            losses = F.cross_entropy(out["logits"][text].float(), batch["labels"][text], reduction="sum")
-            self._count("sum_text", losses)
+            logits, wanted = out["logits"][text].float(), batch["labels"][text]
+            self._count("sum_text", F.cross_entropy(logits, wanted, reduction="sum"))
+            ids: Any = torch.arange(logits.shape[-1], device=logits.device)
+            words = logits.masked_fill(~is_text_target(ids, vocabulary), -math.inf)
+            self._count("sum_word", F.cross_entropy(words, wanted, reduction="sum"))
             self._count("text", text.sum())
         if "line_pairs" in batch:
             pairs = batch["line_pairs"]
@@ -156,6 +160,7 @@ def _scores(sums: Mapping[str, float], counts: Sequence[float]) -> dict[str, flo
         for task, count in zip(("dlm", "line", "grid"), counts, strict=False)
     }
     scores["loss_dlm_text"] = ratio(sums["sum_text"], sums["text"])
+    scores["loss_dlm_word"] = ratio(sums["sum_word"], sums["text"])
     for task in ("line", "grid"):
         right, seen = 0.0, 0.0
         for part in ("visible", "hidden"):

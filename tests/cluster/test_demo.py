@@ -110,6 +110,11 @@ def test_verdicts_follow_the_promises(change: dict[str, Any], kept: list[bool]) 
     assert score_table(scores).count("Not kept") == kept.count(False)
 
 
+def test_the_word_alone_is_scored_beside_the_same_baseline() -> None:
+    scores = held_out_scores([GOOD, {**GOOD, "loss_dlm_word": 3.5}], grid_cells=16, vocabulary=2000)
+    assert (scores[1].value, scores[1].baseline, scores[1].kept) == (3.5, 5.0, None)
+
+
 def test_metrics_are_split_and_damage_is_named(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="missing"):
         read_metrics(tmp_path)
