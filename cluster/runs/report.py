@@ -98,8 +98,8 @@ def curves(training: Sequence[Mapping[str, Any]], evaluations: Sequence[Mapping[
         ),
         chart(
             "Held-out denoising loss",
-            "Masked words only; lower than the dashed line means more than word frequency was learned. That line is told "
-            "that a word follows and not the end of the span; so is the model in the second curve.",
+            "Masked words only; lower than the dashed line means more than word frequency was learned. That line is "
+            "told that a word follows and not the end of the span; so is the model in the second curve.",
             [
                 Series("model", points(evaluations, "loss_dlm_text"), 1, dots=True),
                 Series("told that a word follows", points(evaluations, "loss_dlm_word"), 2, dots=True),
