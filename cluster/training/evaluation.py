@@ -127,8 +127,9 @@ class _Tallies:
             logits, wanted = out["logits"][text].float(), batch["labels"][text]
             self._count("sum_text", F.cross_entropy(logits, wanted, reduction="sum"))
             ids: Any = torch.arange(logits.shape[-1], device=logits.device)
-            words = logits.masked_fill(~is_text_target(ids, vocabulary), -math.inf)
-            self._count("sum_word", F.cross_entropy(words, wanted, reduction="sum"))
+            word: Any = is_text_target(ids, vocabulary)
+            among_words = logits.masked_fill(~word, -math.inf)
+            self._count("sum_word", F.cross_entropy(among_words, wanted, reduction="sum"))
             self._count("text", text.sum())
         if "line_pairs" in batch:
             pairs = batch["line_pairs"]
