@@ -19,11 +19,13 @@ from model.stacks import Decoder, Encoder, visible_keys
 from model.token_table import TokenTable
 
 TASKS = ("dlm", "line", "grid")
+# Asked of other models in transformers; attention weights and states between layers are not kept here.
+NOT_KEPT = ("output_attentions", "output_hidden_states")
 
 
 @dataclass
 class DocFormerV2Output(ModelOutput):  # type: ignore[misc]
-    """What a forward gives; a field is None where its input was absent.
+    """What a forward gives, the loss first; a field is None where its input was absent.
 
     loss: scalar fp32, the weighted sum of the three losses given labels for.
     loss_dlm, loss_line, loss_grid: scalar fp32, each summed over its targets and divided by its denominator.
@@ -181,11 +183,15 @@ class DocFormerV2ForConditionalGeneration(PreTrainedModel, GenerationMixin):  # 
         Raises:
             ModelInputError: inputs that do not fit together.
         """
+        if wanted := [name for name in NOT_KEPT if unused.get(name)]:
+            raise ModelInputError(f"{wanted[0]}: not kept by this model; encoder_last_hidden_state is in every output")
+        if getattr(past_key_values, "is_compileable", False):
+            raise ModelInputError("cache_implementation: caches of a fixed size are not supported; leave it out")
         table = TokenTable.of(self.get_input_embeddings())
         if encoder_outputs is None:
             encoder_outputs = self.encoder(input_ids, attention_mask, bbox, bbox_hidden, pixel_values, table)
         encoded_bsd: Tensor = encoder_outputs[0]
-        out = DocFormerV2Output(encoder_last_hidden_state=encoded_bsd)
+        found: dict[str, Any] = {"encoder_last_hidden_state": encoded_bsd}
         totals: dict[str, tuple[Tensor, Tensor]] = {}
 
         if labels is not None and decoder_input_ids is None:
@@ -210,30 +216,32 @@ class DocFormerV2ForConditionalGeneration(PreTrainedModel, GenerationMixin):  # 
                 tied = self.lm_head.weight is self.get_input_embeddings().weight
                 totals["dlm"] = self.lm_head(decoded_btd, labels, table if tied else None), target_count(labels)
             else:
-                out.logits = self.lm_head(decoded_btd)
+                found["logits"] = self.lm_head(decoded_btd)
                 if labels is not None:
-                    totals["dlm"] = summed_cross_entropy(out.logits, labels), target_count(labels)
-            out.past_key_values = past_key_values if use_cache else None
+                    totals["dlm"] = summed_cross_entropy(found["logits"], labels), target_count(labels)
+            found["past_key_values"] = past_key_values if use_cache else None
 
         if line_pairs is not None or grid_labels is not None:
             if input_ids is None:
                 raise ModelInputError("line_pairs and grid_labels stand for text tokens: give input_ids with them")
             text_bsd = encoded_bsd[:, encoded_bsd.shape[1] - input_ids.shape[1] :]
         if line_pairs is not None:
-            out.line_logits = self.token_to_line(text_bsd, line_pairs)
+            found["line_logits"] = self.token_to_line(text_bsd, line_pairs)
             if line_labels is not None:
-                totals["line"] = summed_cross_entropy(out.line_logits, line_labels), target_count(line_labels)
+                totals["line"] = summed_cross_entropy(found["line_logits"], line_labels), target_count(line_labels)
         if grid_labels is not None:
-            out.grid_logits = self.token_to_grid(text_bsd)
-            totals["grid"] = summed_cross_entropy(out.grid_logits, grid_labels), target_count(grid_labels)
+            found["grid_logits"] = self.token_to_grid(text_bsd)
+            totals["grid"] = summed_cross_entropy(found["grid_logits"], grid_labels), target_count(grid_labels)
 
         if totals:
-            self._weigh(out, totals, denominators)
+            found |= self._weigh(totals, denominators)
+        # At once: an output takes on its fields in their order, and callers rely on the loss to be the first.
+        out = DocFormerV2Output(**found)
         return out if return_dict is not False else out.to_tuple()
 
-    def _weigh(
-        self, out: DocFormerV2Output, totals: dict[str, tuple[Tensor, Tensor]], denominators: Tensor | None
-    ) -> None:
+    def _weigh(self, totals: dict[str, tuple[Tensor, Tensor]], denominators: Tensor | None) -> dict[str, Tensor]:
+        """The losses and counts, by their names in the output."""
+        losses: dict[str, Tensor] = {}
         device = next(iter(totals.values()))[0].device
         loss, counts = torch.zeros((), device=device), torch.zeros(len(TASKS), device=device)
         for place, task in enumerate(TASKS):
@@ -241,9 +249,9 @@ class DocFormerV2ForConditionalGeneration(PreTrainedModel, GenerationMixin):  # 
                 total, count = totals[task]
                 counts[place] = count
                 mean = mean_over(total, count if denominators is None else denominators[place])
-                setattr(out, f"loss_{task}", mean)
+                losses[f"loss_{task}"] = mean
                 loss = loss + getattr(self.config, f"loss_weight_{task}") * mean
-        out.loss, out.counts = loss, counts
+        return {"loss": loss, "counts": counts, **losses}
 
     def _asked_for(self, labels: Tensor) -> Tensor | None:
         """int64 [B, T], 0 for decoder positions after a sample's last target, where the decoder can leave them out."""
