@@ -35,8 +35,13 @@ def test_a_stopped_build_says_how_to_go_on(
         time.sleep(5)
 
     monkeypatch.setattr(building, "build", build)
+    # A test run in a shell's background has SIGINT ignored.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     usual = signal.getsignal(signal.SIGTERM)
-    assert main(["corpus", "build", str(tmp_path), "--out", str(tmp_path / "out")]) == code
+    try:
+        assert main(["corpus", "build", str(tmp_path), "--out", str(tmp_path / "out")]) == code
+    finally:
+        signal.signal(signal.SIGINT, before)
     error = capsys.readouterr().err
     assert error.count("\n") == 1
     assert number.name in error
