@@ -22,6 +22,14 @@ def quantise(boxes: NDArray[np.float32], width: float, height: float) -> NDArray
     return np.concatenate([np.minimum(whole[:, :2], whole[:, 2:]), np.maximum(whole[:, :2], whole[:, 2:])], axis=1)
 
 
+def laid_level(boxes: NDArray[np.float32], run: int) -> NDArray[np.float32]:
+    """Boxes [N, 4] in a frame in which words that run down (1) or up (-1) the page run to the right; 0: as they are."""
+    x0, y0, x1, y1 = boxes.T
+    if run > 0:
+        return np.stack([y0, -x1, y1, -x0], axis=1)
+    return np.stack([-y1, x0, -y0, x1], axis=1) if run else boxes
+
+
 def estimate_skew(boxes: NDArray[np.float32]) -> float:
     """Slope dy/dx of the text lines (positive: lines fall to the right), 0 when the boxes show none.
 

@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 MIN_OVERLAP = 0.5  # of the smaller height (contract)
-TALL_HEIGHTS = 1.5  # a word of more median heights may reach over several lines
+# A word of more median heights may reach over several lines of lower ones; several, for text of several sizes.
+TALL_HEIGHTS = (1.2, 1.5, 2.0, 3.0)
 MAX_BANDS = 1024  # of a page in which lines are looked up
 
 
@@ -43,10 +44,20 @@ def line_ids(boxes: NDArray[np.float64]) -> NDArray[np.int32]:
 
 
 def _reach_over_lines(top: NDArray[np.float64], bottom: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Whether a word is tall and has words beside it of which one stands below another: bool [N]."""
-    tall = bottom - top > TALL_HEIGHTS * np.median(bottom - top)
-    if not tall.any():
-        return tall
+    """Whether a word is tall and has lower words beside it that are on two lines at least: bool [N]."""
+    reach, median = np.zeros(len(top), bool), np.median(bottom - top)
+    for heights in TALL_HEIGHTS:
+        tall = bottom - top > heights * median
+        if not tall.any():
+            break
+        reach |= _reach_over_usual(tall, top, bottom)
+    return reach
+
+
+def _reach_over_usual(
+    tall: NDArray[np.bool_], top: NDArray[np.float64], bottom: NDArray[np.float64]
+) -> NDArray[np.bool_]:
+    """Whether a word is `tall` and has words beside it that are not, on two lines at least: bool [N]."""
     usual = np.flatnonzero(~tall)
     middle = (top[usual] + bottom[usual]) / 2
     usual, middle = usual[np.argsort(middle)], np.sort(middle)
@@ -54,8 +65,11 @@ def _reach_over_lines(top: NDArray[np.float64], bottom: NDArray[np.float64]) -> 
     first, end = np.searchsorted(middle, top[tall]), np.searchsorted(middle, bottom[tall])
     several = end - first > 1
     highest, lowest = usual[first[several]], usual[end[several] - 1]
+    # Boxes as high as the font overlap those of the next line a little.
+    overlap = bottom[highest] - top[lowest]
+    smaller = np.minimum(bottom[highest] - top[highest], bottom[lowest] - top[lowest])
     reach = np.zeros(len(top), bool)
-    reach[np.flatnonzero(tall)[several]] = top[lowest] >= bottom[highest]
+    reach[np.flatnonzero(tall)[several]] = overlap < MIN_OVERLAP * smaller
     return reach
 
 

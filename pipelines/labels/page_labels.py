@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.labels.direction import directions
-from pipelines.labels.geometry import deskew, estimate_skew, quantise
+from pipelines.labels.geometry import deskew, estimate_skew, laid_level, quantise
 from pipelines.labels.grid import grid_cells
 from pipelines.labels.lines import line_ids
 from pipelines.labels.reading_order import reading_order
@@ -41,8 +41,12 @@ def label_page(
     grid_rows: int,
     grid_columns: int,
     grid_anchor: str,
+    sideways: NDArray[np.int8] | None = None,
 ) -> LabelledPage:
     """Clean, order and label the words of a page.
+
+    Words that run down or up the page are read after the others, in an order of their own; where most do, lines are
+    theirs, as if the page had been turned.
 
     Args:
         words: as read, in any order.
@@ -53,12 +57,16 @@ def label_page(
         grid_rows: of the token-to-grid labels.
         grid_columns: of the token-to-grid labels.
         grid_anchor: "top-left" or "centre" of the box.
+        sideways: int8 [N], 1 for words that run down the page, -1 for words that run up, 0 for others; None: all 0.
     """
     clean, kept = _clean(words)
     boxes, confidence = boxes[kept], confidence[kept]
-    upright = deskew(boxes, estimate_skew(boxes))
-    lines = line_ids(upright)
-    order = reading_order(upright, lines, directions(clean))
+    if sideways is None or not sideways[kept].any():
+        upright = deskew(boxes, estimate_skew(boxes))
+        lines = line_ids(upright)
+        order = reading_order(upright, lines, directions(clean))
+    else:
+        lines, order = _lines_and_order(clean, boxes, sideways[kept])
     quantised = quantise(boxes[order], width, height)
     return LabelledPage(
         words=[clean[place] for place in order],
@@ -67,6 +75,25 @@ def label_page(
         line_ids=lines[order],
         grid_cells=grid_cells(quantised, grid_rows, grid_columns, grid_anchor),
     )
+
+
+def _lines_and_order(
+    words: list[str], boxes: NDArray[np.float32], sideways: NDArray[np.int8]
+) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+    """Line ids [N] in the frame of most words, and the order of those that run one way after those of another."""
+    runs, counts = np.unique(sideways, return_counts=True)
+    runs = runs[np.lexsort((runs != 0, -counts))]
+    order = []
+    for run in runs:
+        part = np.flatnonzero(sideways == run)
+        level = laid_level(boxes, int(run))
+        slope = estimate_skew(level[part])
+        if run == runs[0]:
+            lines = line_ids(deskew(level, slope))
+        upright = deskew(level[part], slope)
+        written = directions([words[place] for place in part])
+        order.append(part[reading_order(upright, line_ids(upright), written)])
+    return lines, np.concatenate(order)
 
 
 def _clean(words: list[str]) -> tuple[list[str], NDArray[np.int64]]:

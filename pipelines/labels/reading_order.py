@@ -5,12 +5,17 @@ from numpy.typing import NDArray
 
 from pipelines.labels.direction import Directions
 
-# Of the order of words: another number makes rows of another fingerprint.
-VERSION = 2
+# Of lines and the order of words: another number makes rows of another fingerprint.
+VERSION = 3
 MIN_GUTTER_HEIGHTS = 0.9  # a gutter between columns, in median word heights
 MIN_HEAD_GAP_HEIGHTS = 0.75  # white space under a running head and over a foot, in median word heights
 MIN_COLUMN_LINES = 4  # a block of fewer lines on a side is a row of cells, not a column
 MIN_COLUMN_WORDS_A_LINE = 2.5  # a column of text has several words in its lines; a column of a table few
+# The cells of a table stand as far apart inside a side as the sides do: words there come in short runs.
+RUN_GAP_HEIGHTS = 1.5  # a run of words ends at a gap of so many median word heights
+RUN_GAP_GUTTERS = 0.5  # and of so much of the gutter
+MIN_COLUMN_WORDS_A_RUN = 2.5  # of both columns,
+MIN_TEXT_WORDS_A_RUN = 4.0  # unless one is so much running text that the other may be a table
 
 
 def reading_order(
@@ -89,7 +94,12 @@ def _gutter(
     gap = left[1:] - reach[:-1]
     wide = np.flatnonzero(gap >= MIN_GUTTER_HEIGHTS * height)
     for at in wide[np.argsort(-gap[wide], kind="stable")[:4]]:
-        if _is_column(words[: at + 1], lines) and _is_column(words[at + 1 :], lines):
+        sides = words[: at + 1], words[at + 1 :]
+        if not all(_is_column(side, lines) for side in sides):
+            continue
+        apart = max(RUN_GAP_HEIGHTS * height, RUN_GAP_GUTTERS * gap[at])
+        fewer, more = sorted(_words_a_run(side, boxes, lines, apart) for side in sides)
+        if fewer >= MIN_COLUMN_WORDS_A_RUN or more >= MIN_TEXT_WORDS_A_RUN:
             return float((reach[at] + left[at + 1]) / 2)
     return None
 
@@ -97,6 +107,13 @@ def _gutter(
 def _is_column(words: NDArray[np.int64], lines: NDArray[np.int32]) -> bool:
     count = int(np.count_nonzero(np.bincount(lines[words])))
     return count >= MIN_COLUMN_LINES and len(words) >= MIN_COLUMN_WORDS_A_LINE * count
+
+
+def _words_a_run(words: NDArray[np.int64], boxes: NDArray[np.float64], lines: NDArray[np.int32], apart: float) -> float:
+    """Words, in the order of their left edges, for each run of them on a line without a gap over `apart`."""
+    rows = words[np.argsort(lines[words], kind="stable")]
+    ends = (np.diff(lines[rows]) != 0) | (boxes[rows[1:], 0] - boxes[rows[:-1], 2] > apart)
+    return len(words) / (1 + int(np.count_nonzero(ends)))
 
 
 def _split_by_columns(

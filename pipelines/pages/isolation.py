@@ -102,6 +102,7 @@ class PageReader:
             image_height=int(header["image_height"]),
             text_layer_trusted=bool(header["trusted"]),
             trust_detail=str(header["detail"]),
+            sideways=np.array(header["sideways"], np.int8) if header["sideways"] else None,
         )
 
     def read_raster(self, page_index: int, dpi: float) -> NDArray[np.uint8]:

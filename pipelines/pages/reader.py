@@ -14,13 +14,9 @@ from pymupdf import mupdf
 
 from pipelines.children.served import serve, take_limits
 from pipelines.pages.hidden import Layers
+from pipelines.pages.text_layer import TextLayer, text_layer
 from pipelines.pages.trust import trust_text_layer
 from pipelines.quarantine import DropError, Reason
-
-# Ligatures come as their letters, as OCR reads them. A glyph that the font maps to nothing comes as U+FFFD: its code in
-# the font would look like a letter and is none.
-EXTRACT = pymupdf.TEXT_MEDIABOX_CLIP
-EVERYWHERE = mupdf.FzRect(mupdf.FzRect.Fixed_INFINITE)
 
 
 class Document:
@@ -69,11 +65,11 @@ class Document:
         page = self.page(index)
         width, height = page.rect.width, page.rect.height
         try:
-            found = text_words(self.drawn(page))
+            layer = text_layer(self.drawn(page))
             pixmap = draw(self.drawn(page), long_side / max(width, height))
         except Exception as error:
             raise drop(Reason.PAGE_BROKEN, error) from None
-        words, boxes = seen(found, width, height)
+        words, boxes, sideways = seen(layer, width, height)
         picture = np.frombuffer(pixmap.samples_mv, np.uint8).reshape(pixmap.height, pixmap.width, 3)
         layers = Layers(self.drawn(page), width, height)
         trusted, detail = trust_text_layer(words, boxes, picture, width, height, layers)
@@ -81,6 +77,7 @@ class Document:
             "width": width,
             "height": height,
             "words": words,
+            "sideways": sideways.tolist() if sideways.any() else [],
             "image_width": pixmap.width,
             "image_height": pixmap.height,
             "trusted": trusted,
@@ -99,33 +96,23 @@ class Document:
         return {"width": pixmap.width, "height": pixmap.height}, pixmap.samples
 
 
-def seen(found: Any, width: float, height: float) -> tuple[list[str], NDArray[np.float32]]:
-    """Words and boxes [N, 4] that are seen on a page of that size: a word whose centre is off it is not."""
-    places = np.array([word[:4] for word in found], np.float64).reshape(-1, 4)
+def seen(layer: TextLayer, width: float, height: float) -> tuple[list[str], NDArray[np.float32], NDArray[np.int8]]:
+    """Words, boxes [N, 4] and directions that are seen on a page of that size: a word whose centre is off it is not."""
+    words, places = layer.words, layer.places
     twice = places[:, :2] + places[:, 2:]
     on_page = ((twice >= 0) & (twice <= [2 * width, 2 * height])).all(axis=1)
-    words = [word[4] for word in found] if on_page.all() else [found[place][4] for place in np.flatnonzero(on_page)]
+    if not on_page.all():
+        words = [words[place] for place in np.flatnonzero(on_page)]
     if not all(map(str.isprintable, words)):  # half of a surrogate pair, which no text can hold, is not printable
         words = [word.encode("utf-8", "replace").decode() for word in words]
-    return words, np.clip(places[on_page].astype("<f4"), 0, np.array([width, height, width, height], "<f4"))
+    boxes = np.clip(places[on_page].astype("<f4"), 0, np.array([width, height, width, height], "<f4"))
+    return words, boxes, layer.sideways[on_page]
 
 
 def draw(drawn: Any, scale: float) -> Any:
     """A display list as an RGB pixmap without padding, `scale` pixels a point."""
     matrix = pymupdf.Matrix(scale, scale)
     return pymupdf.DisplayList(drawn).get_pixmap(matrix=matrix, colorspace=pymupdf.csRGB, alpha=0)
-
-
-def text_words(drawn: Any) -> Any:
-    """PyMuPDF's words of a display list, form fields and annotations included, in the frame of the page as it is shown.
-
-    `page.get_text` would take the rotation away first, and with it the frame that the picture has.
-    """
-    found = mupdf.FzStextPage(mupdf.fz_bound_display_list(drawn))
-    device = mupdf.fz_new_stext_device(found, mupdf.FzStextOptions(EXTRACT))
-    mupdf.fz_run_display_list(drawn, device, mupdf.FzMatrix(), EVERYWHERE, mupdf.FzCookie())
-    mupdf.fz_close_device(device)
-    return pymupdf.TextPage(found).extractWORDS()
 
 
 def drop(reason: Reason, error: Exception) -> DropError:

@@ -53,6 +53,7 @@ class Reading:
         text_source: of the contract.
         engine: and version.
         quality: agreement of its text layer with OCR, None where nobody has compared.
+        sideways: int8 [N], which way its words run (`PageContent`); None: level.
     """
 
     content: PageContent
@@ -62,6 +63,7 @@ class Reading:
     text_source: str
     engine: str
     quality: float | None = None
+    sideways: NDArray[np.int8] | None = None
 
 
 class WordReader:
@@ -134,9 +136,9 @@ def turned_page(content: PageContent, turns: int, quality: int) -> PageContent:
             **{"image_width": content.image_height, "image_height": content.image_width},
         }
     image = simplejpeg.encode_jpeg(picture, quality, colorsubsampling="420")
-    return replace(content, image=image, words=[], boxes=np.empty((0, 4), np.float32), **flat)
+    return replace(content, image=image, words=[], boxes=np.empty((0, 4), np.float32), sideways=None, **flat)
 
 
 def _text_layer(content: PageContent) -> Reading:
-    ones = np.ones(len(content.words), np.float32)
-    return Reading(content, content.words, content.boxes, ones, TEXT_LAYER, f"pymupdf {versions()['pymupdf']}")
+    ones, engine = np.ones(len(content.words), np.float32), f"pymupdf {versions()['pymupdf']}"
+    return Reading(content, content.words, content.boxes, ones, TEXT_LAYER, engine, sideways=content.sideways)

@@ -151,6 +151,7 @@ class PageMaker:
             settings.grid_rows,
             settings.grid_columns,
             settings.grid_anchor,
+            reading.sideways,
         )
 
     def close(self) -> None:

@@ -14,8 +14,8 @@ from pipelines.pages.coverage import BESIDE, UNCOVERED, shows_more, stands_besid
 if TYPE_CHECKING:
     from pipelines.pages.hidden import Layers
 
-# Of these checks and their thresholds: another number makes rows of another fingerprint.
-VERSION = 3
+# Of these checks and of how text layers are read: another number makes rows of another fingerprint.
+VERSION = 4
 MAX_BAD_GLYPHS = 0.05
 MAX_OFF_INK = 0.35
 INK_CONTRAST = 30.0

@@ -26,7 +26,8 @@ sys.path[0] = str(Path(__file__).resolve().parents[2])
 import pymupdf  # noqa: E402
 
 from pipelines.pages.isolation import ReaderLimits  # noqa: E402
-from pipelines.pages.reader import Document, text_words  # noqa: E402
+from pipelines.pages.reader import Document  # noqa: E402
+from pipelines.pages.text_layer import text_layer  # noqa: E402
 from pipelines.quarantine import DropError  # noqa: E402
 
 Words = list[tuple[str, float, float, float, float]]
@@ -35,8 +36,8 @@ LIMITS = ReaderLimits().model_dump()
 
 def ours(path: Path) -> list[Words]:
     document = Document(path.read_bytes(), "pdf", [], LIMITS)
-    pages = (text_words(document.drawn(document.page(index))) for index in range(document.pages))
-    return [[(word[4], *word[:4]) for word in page] for page in pages]
+    pages = (text_layer(document.drawn(document.page(index))) for index in range(document.pages))
+    return [[(word, *place) for word, place in zip(page.words, page.places.tolist(), strict=True)] for page in pages]
 
 
 def plumber(path: Path) -> list[Words]:
@@ -108,7 +109,7 @@ def main() -> None:
     for path in sorted(path for folder in args.pdfs for path in folder.rglob("*.pdf")):
         try:
             document = Document(path.read_bytes(), "pdf", [], LIMITS)
-            if document.pages > args.max_pages or not text_words(document.drawn(document.page(0))):
+            if document.pages > args.max_pages or not text_layer(document.drawn(document.page(0))).words:
                 continue
         except DropError:
             continue
