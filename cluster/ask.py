@@ -9,7 +9,7 @@ from safetensors import SafetensorError
 
 from model.answers import Answer, Page, answer
 from model.docformer import DocFormerV2ForConditionalGeneration
-from model.hub_name import is_path
+from model.hub_name import is_path, on_disk_only
 from model.processor import DocFormerV2Processor
 from pipelines.errors import UsageError
 from pipelines.pages.isolation import twice
@@ -107,13 +107,14 @@ def load_model(name: str) -> tuple[DocFormerV2ForConditionalGeneration, DocForme
             raise UsageError(f"{folder}: this run has no model yet; write one: `docformer export {folder} --out DIR`")
         folder = folder / "model"
     chosen = str(folder) if folder.is_dir() else name
+    alone = on_disk_only(chosen)
     try:
-        model: Any = DocFormerV2ForConditionalGeneration.from_pretrained(chosen)
+        model: Any = DocFormerV2ForConditionalGeneration.from_pretrained(chosen, local_files_only=alone)
     except (OSError, ValueError, TypeError, RuntimeError, SafetensorError) as error:  # whatever a broken file gives
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UsageError(f"{name}: holds no DocFormerV2 model ({reason}); give what `docformer export` wrote") from None
     model.eval().to("cuda" if torch.cuda.is_available() else "cpu")
-    return model, DocFormerV2Processor.from_pretrained(chosen)
+    return model, DocFormerV2Processor.from_pretrained(chosen, local_files_only=alone)
 
 
 def ask(

@@ -6,6 +6,7 @@ SIGTERM that can be resumed.
 
 import argparse
 import difflib
+import io
 import os
 import re
 import sys
@@ -83,6 +84,8 @@ def _note_options(parser: argparse.ArgumentParser) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code."""
     args = build_parser().parse_args(arguments)
+    if isinstance(sys.stdout, io.TextIOWrapper):  # as standard error does: what was done does not fail at the telling
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         with sigterm_raises():
             return int(args.run(args))

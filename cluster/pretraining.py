@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shlex
 import signal
 import sys
 import time
@@ -151,7 +152,8 @@ def _tokenizer_digest(settings: PretrainSettings, run: RunFolder) -> str:
 
 def _raise(run: RunFolder, failure: BaseException | None, stop: Sequence[signal.Signals]) -> None:
     """Raise what ended the run without success: bad input as such, anything else as a failed job."""
-    again = f"; go on with: docformer pretrain --out {run.path} --resume" if newest_step(run) is not None else ""
+    resumed = f"docformer pretrain --out {shlex.quote(str(run.path))} --resume"
+    again = f"; go on with: {resumed}" if newest_step(run) is not None else ""
     errors = run.noted_in_attempt("error")
     if errors:
         if errors[0]["usage"]:
@@ -162,7 +164,6 @@ def _raise(run: RunFolder, failure: BaseException | None, stop: Sequence[signal.
     if hangs:
         raise JobError(f"{hangs[0]['text']}{again}")
     if stop and failure is None:
-        begin = f"docformer pretrain --out {run.path} --resume"
-        raise JobError(f"stopped by {stop[0].name} before the first checkpoint; begin again with: {begin}")
+        raise JobError(f"stopped by {stop[0].name} before the first checkpoint; begin again with: {resumed}")
     lost = " ".join(str(failure).split())[:300] if failure else "the workers ended without a word"
     raise JobError(f"training ended too early: {lost}{again}") from failure

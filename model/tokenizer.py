@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.errors import ModelInputError
+from model.hub_name import on_disk_only
 
 SENTINELS = 100
 PAD_ID, EOS_ID, UNK_ID = 0, 1, 2
@@ -38,7 +39,8 @@ def load_tokenizer(path_or_name: str | Path) -> Any:
     from transformers import T5Tokenizer
 
     try:
-        tokenizer = T5Tokenizer.from_pretrained(str(path_or_name))
+        name = str(path_or_name)
+        tokenizer = T5Tokenizer.from_pretrained(name, local_files_only=on_disk_only(name))
     except (OSError, ValueError, TypeError, KeyError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ModelInputError(

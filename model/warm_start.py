@@ -13,7 +13,7 @@ from torch import Tensor
 from model.config import DocFormerV2Config
 from model.docformer import DocFormerV2ForConditionalGeneration
 from model.errors import ModelInputError
-from model.hub_name import is_path
+from model.hub_name import is_path, on_disk_only
 
 TOKENS = "encoder.embeddings.tokens.weight"
 # Fields that a T5's config.json and ours share, name and meaning.
@@ -116,7 +116,11 @@ def _download(name: str) -> Path:
 
     try:
         return Path(
-            snapshot_download(name, allow_patterns=["config.json", "*.safetensors", "*.safetensors.index.json"])
+            snapshot_download(
+                name,
+                allow_patterns=["config.json", "*.safetensors", "*.safetensors.index.json"],
+                local_files_only=on_disk_only(name),
+            )
         )
     except Exception as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__

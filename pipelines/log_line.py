@@ -18,4 +18,10 @@ def log_line(stage: str, line: str, stream: TextIO | None = None, **values: Any)
     """Print `line` on `stream` (standard error when None), or as an object: time, run, stage and `values`."""
     if as_objects():
         line = json.dumps({"time": round(time.time(), 3), "run": run_id(), "stage": stage, **values})
-    print(line, file=stream or sys.stderr, flush=True)
+    try:
+        print(line, file=stream or sys.stderr, flush=True)
+    except BrokenPipeError:
+        if stream not in (None, sys.stderr):
+            raise
+        # Whoever watched has gone; the work goes on.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)

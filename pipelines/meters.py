@@ -53,13 +53,18 @@ METERS = (FINISHED, *TRAINING.values())
 def add(meter: Meter, amount: float, run: str, **labels: str) -> None:
     """Let counter `meter` grow by `amount`."""
     if amount > 0 and _ray_is_up():
-        _made(meter).inc(amount, {"run": run, **labels})
+        _made(meter).inc(amount, {"run": _ascii(run), **labels})
 
 
 def put(meter: Meter, value: float, run: str, **labels: str) -> None:
     """Set gauge `meter`."""
     if _ray_is_up():
-        _made(meter).set(value, {"run": run, **labels})
+        _made(meter).set(value, {"run": _ascii(run), **labels})
+
+
+def _ascii(name: str) -> str:
+    """Ray's metrics take labels of no other letters."""
+    return name.encode("ascii", "backslashreplace").decode()
 
 
 def _ray_is_up() -> bool:

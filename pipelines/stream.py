@@ -4,9 +4,11 @@ import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from pipelines.errors import JobError, UsageError
 from pipelines.stopping import ours_kept
 
 # Ray Data looks for finished tasks ten times a second, and until it has, a worker waits for its next item. An actor has
@@ -66,6 +68,24 @@ def in_threads(items: Sequence[str], work: Work, workers: int) -> Iterator[dict[
         yield from pool.map(work, items)
 
 
+@contextmanager
+def _plain_errors() -> Iterator[None]:
+    """What keeps Ray from starting, with its remedy."""
+    try:
+        yield
+    except PermissionError as error:
+        raise UsageError(
+            f"Ray cannot write {error.filename}; set HOME to a folder of yours, or RAY_AUTH_TOKEN_PATH to a file there"
+        ) from None
+    except OSError as error:
+        remedy = "; set RAY_TMPDIR to a shorter path" if "AF_UNIX" in str(error) else ""
+        raise UsageError(f"Ray cannot start: {error}{remedy}") from None
+    except Exception as error:
+        raise JobError(
+            f"Ray did not start: {error}; its logs are in session_latest/logs of RAY_TMPDIR (/tmp/ray)"
+        ) from error
+
+
 def start_ray() -> None:
     """Connect to the cluster that the environment names, else start a local Ray; a second call does nothing."""
     import ray
@@ -77,7 +97,7 @@ def start_ray() -> None:
         local = {"include_dashboard": False} if address == "local" else {}
         token = Path.home() / ".ray" / "auth_token"
         known = token.exists()
-        with ours_kept():
+        with ours_kept(), _plain_errors():
             ray.init(address=address, log_to_driver=False, logging_level="ERROR", **local)
         if not known and token.is_file():
             token.chmod(0o600)  # Ray makes one, for all on this machine to read

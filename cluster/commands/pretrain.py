@@ -1,6 +1,7 @@
 """`docformer pretrain`: DocFormerV2 pretraining on Ray Train with DeepSpeed ZeRO."""
 
 import argparse
+import shlex
 import sys
 from pathlib import Path
 from typing import Any
@@ -52,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
     summary = pretrain(settings, resume=args.resume, allow_changed_corpus=args.allow_changed_corpus)
     print_result(summary.as_dict(), args.json)
     if summary.signal:
-        again = f"docformer pretrain --out {settings.out} --resume"
+        again = f"docformer pretrain --out {shlex.quote(str(settings.out))} --resume"
         print(f"after step {summary.steps}; go on with: {again}", file=sys.stderr)
         raise StoppedError(summary.signal)
     return 0

@@ -54,6 +54,8 @@ def find_roots(sources: Sequence[str], adapter: str, limits: SourceLimits) -> li
     """
     found: dict[tuple[str, int, str, str], Root] = {}
     for source in sources:
+        if not source.strip():
+            raise UsageError(f"an empty SOURCE; {GIVE}")
         whole = not scheme_of(source) and Path(source).expanduser().exists()
         place, only = (source, "") if whole else split_member(source)
         for root in _roots(place, only, adapter, limits):

@@ -1,12 +1,17 @@
 """Bad input ends in one line on standard error and exit code 2, and destroys nothing."""
 
+import io
 import json
+import os
+import subprocess
+import sys
 from importlib import metadata
 from pathlib import Path
 
 import pytest
 
 from cluster.cli import build_parser, main
+from cluster.commands import export
 
 
 def fails(capsys: pytest.CaptureFixture[str], *arguments: object, code: int = 2) -> str:
@@ -167,3 +172,27 @@ def test_every_command_has_help_with_an_example(capsys: pytest.CaptureFixture[st
 )
 def test_counts_have_a_lower_limit(capsys: pytest.CaptureFixture[str], words: tuple[str, ...], says: str) -> None:
     assert says in fails(capsys, *words)
+
+
+def test_an_empty_source_is_not_the_working_folder(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert "an empty SOURCE" in fails(capsys, "corpus", "build", "", "--out", tmp_path / "c")
+
+
+def test_what_the_terminal_has_no_letters_for_is_escaped(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    written = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding="ascii", write_through=True))
+    monkeypatch.setattr(export, "run", lambda args: print(f"wrote {args.out}") or 0)
+    assert main(["export", "run", "--out", "mödel"]) == 0
+    assert written.getvalue() == b"wrote m\\xf6del\n"
+
+
+def test_the_work_goes_on_when_nobody_watches() -> None:
+    """As in `docformer corpus build papers --out corpus 2>&1 | head -1`."""
+    script = "from pipelines.log_line import log_line\nfor n in range(9): log_line('build', 'x' * 9999)\nprint('done')"
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run([sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=write, check=False)
+    os.close(write)
+    assert (done.returncode, done.stdout) == (0, b"done\n")

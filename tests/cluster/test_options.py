@@ -62,6 +62,8 @@ def test_dashes_in_keys_lists_and_paths(tmp_path: Path) -> None:
         ("pretrain: [1, 2]\n", "must be a mapping"),
         ("- 1\n", "must map section names"),
         ("pretrain: {\n", "not valid YAML"),
+        ("pretrain:\n  steps: 1\n  steps: 2\n", "key 'steps' stands there twice"),
+        ("corpus: {}\ncorpus: {}\n", "key 'corpus' stands there twice"),
     ],
 )
 def test_a_wrong_file_is_one_clear_line(tmp_path: Path, text: str, says: str) -> None:

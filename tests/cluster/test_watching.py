@@ -9,6 +9,7 @@ import pytest
 from cluster.cli import main
 from cluster.settings import PretrainSettings
 from cluster.stages import Stages
+from cluster.training.ray_meters import RayMeters
 from pipelines import meters, progress
 from pipelines.progress import Progress
 
@@ -105,3 +106,17 @@ def test_state_of_a_run(tiny_run: Run, tmp_path: Path, capsys: pytest.CaptureFix
     assert main(["status", str(tmp_path / "run"), "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert (found["kind"], found["state"], found["step"], found["steps"]) == ("run", "finished", 2, 2)
+
+
+def test_a_run_of_any_name_has_metrics(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ray's metrics take ASCII labels alone."""
+    put: dict[str, str] = {}
+
+    class Gauge:
+        def set(self, value: float, tags: dict[str, str]) -> None:
+            put.update(tags)
+
+    monkeypatch.setattr(meters, "_ray_is_up", lambda: True)
+    monkeypatch.setattr(meters, "_made", lambda meter: Gauge())
+    RayMeters(Path("out/läuf")).log(1, {"train/loss": 2.0})
+    assert put["run"] == "l\\xe4uf"

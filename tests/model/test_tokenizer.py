@@ -1,12 +1,15 @@
 import pickle
 from pathlib import Path
 
+import httpx
+import huggingface_hub
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
+from model import hub_name
 from model.errors import ModelInputError
 from model.tokenizer import EOS_ID, PAD_ID, UNK_ID, WordTokenizer, load_tokenizer, train_tokenizer
 from tests.model.rows import words_of
@@ -136,3 +139,23 @@ def test_it_travels_to_a_worker_process_without_its_cache(word_tokenizer: WordTo
     copy = pickle.loads(bytes_sent)
     assert copy.encode_words(words)[0].tolist() == before.tolist()
     assert len(bytes_sent) < 1_000_000
+
+
+def test_a_hub_that_cannot_be_reached_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its library would ask again for minutes, for one file after the other."""
+    asked = []
+
+    def refused(self: httpx.Client, url: str, **_: object) -> None:
+        asked.append(url)
+        raise httpx.ConnectError("no network")
+
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(httpx.Client, "send", lambda *_, **__: pytest.fail("asked again"))
+    monkeypatch.setattr(httpx.Client, "head", refused)
+    hub_name._hub_answers.cache_clear()
+    try:
+        with pytest.raises(ModelInputError, match="tokk: "):
+            load_tokenizer("tokk")
+        assert len(asked) == 1
+    finally:
+        hub_name._hub_answers.cache_clear()
