@@ -103,8 +103,9 @@ def take_step(
 def _seen(out: Any, inputs: dict[str, Tensor]) -> Tensor:
     """A micro-batch's losses (its shares of the global ones) and its right answers of both encoder tasks."""
     zero = out.loss.detach().new_zeros(())
-    losses = [zero if out[name] is None else out[name].detach() for name in LOSSES]
+    # An objective that is off leaves no field in the output.
+    losses = [out.get(name, zero).detach() for name in LOSSES]
     for task in ("line", "grid"):
-        logits, labels = out[f"{task}_logits"], inputs.get(f"{task}_labels")
+        logits, labels = out.get(f"{task}_logits"), inputs.get(f"{task}_labels")
         losses.append(zero if logits is None else (logits.argmax(-1) == labels).sum())
     return torch.stack([value.double() for value in losses])

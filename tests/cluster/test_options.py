@@ -78,6 +78,13 @@ def test_the_nearest_key_of_a_nested_mapping(tmp_path: Path) -> None:
         load_settings(PretrainSettings, "pretrain", config, flags)
 
 
+def test_one_objective_is_left_on(tmp_path: Path) -> None:
+    off = "{denoising: false, token_to_line: false, token_to_grid: false}"
+    config = write(tmp_path, f"pretrain:\n  objectives: {off}\n")
+    with pytest.raises(UsageError, match="objectives: all three objectives are off; leave"):
+        load_settings(PretrainSettings, "pretrain", config, {"corpus": ["c"], "tokenizer": "t", "out": "o"})
+
+
 def test_a_wrong_flag_is_one_clear_line() -> None:
     with pytest.raises(UsageError, match="rate = '2'"):
         parse("--rate", "2")
