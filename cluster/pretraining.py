@@ -64,8 +64,7 @@ def pretrain(settings: PretrainSettings, resume: bool = False, allow_changed_cor
         JobError: training failed; the message holds the reason.
     """
     started = time.monotonic()
-    refuse_without_room(settings)
-    settings = _absolute(settings)
+    settings = check_ahead(settings)
     run = RunFolder(settings.out)
     corpora = Corpora.open(settings.corpora)
     facts = {"corpora": corpora.fingerprints(), "tokenizer_digest": _tokenizer_digest(settings, run)}
@@ -123,11 +122,35 @@ def _whole(path: str) -> str:
     return str(Path(path).expanduser().absolute())
 
 
-def _check_parts(settings: PretrainSettings, corpora: Corpora) -> None:
-    """Load the tokenizer and put the model's configuration together, so that bad ones are refused before anything."""
-    from cluster.training.assemble import model_config, tokenizer_of
+def check_ahead(settings: PretrainSettings) -> PretrainSettings:
+    """Refuse what is seen to be wrong without corpus and tokenizer; returns the settings with whole paths.
 
-    model_config(settings, corpora, len(tokenizer_of(settings)))
+    Raises:
+        UsageError: no room for the workers, an address of no store, or a tracker that is not installed.
+        ModelInputError: the model's settings are wrong, or there is no T5 to start from.
+    """
+    from cluster.training.assemble import model_config
+    from cluster.training.trackers import refuse_missing
+
+    refuse_without_room(settings)
+    refuse_missing(settings.model_dump())
+    settings = _absolute(settings)
+    model_config(settings, {})
+    return settings
+
+
+def check_tokenizer(settings: PretrainSettings) -> int:
+    """Entries of the run's tokenizer, which is loaded, so that a bad one is refused before anything."""
+    from cluster.training.assemble import tokenizer_of
+
+    return len(tokenizer_of(settings))
+
+
+def _check_parts(settings: PretrainSettings, corpora: Corpora) -> None:
+    """Put together what needs the corpora, so that it is refused before anything."""
+    from cluster.training.assemble import model_config
+
+    model_config(settings, {"vocab_size": check_tokenizer(settings), **corpora.grid})
 
 
 def _tokenizer_digest(settings: PretrainSettings, run: RunFolder) -> str:
