@@ -94,6 +94,7 @@ class _Worker:
             keep_every=settings.keep_every,
             background=settings.checkpoint_in_background,
             committed=lambda facts: self.record.committed(facts),
+            hint=lambda text: self.record.note("hint", text),
         )
         self.writer.reserve(self.state.engine.fragments())
         self.micro_batch = self._pages_of_a_forward()
