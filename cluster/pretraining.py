@@ -1,5 +1,6 @@
 """`pretrain`: checks a run before anything starts, launches its workers, watches them, and sums up."""
 
+import contextlib
 import hashlib
 import json
 import signal
@@ -11,12 +12,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from cluster.runs.folder import RunFolder, newest_step, prepare
+from cluster.runs.folder import RunFolder, newest_step, prepare, settings_of
 from cluster.runs.watch import Watch
 from cluster.samples.corpora import Corpora
 from cluster.samples.page_index import find_index, index_key
 from cluster.settings import PretrainSettings
 from cluster.stopping import in_thread, patience_s, stop_on_signal
+from cluster.training.schedule import moved_end
 from cluster.workers.room import refuse_without_room
 from model.hub_name import is_path
 from pipelines.errors import JobError, UsageError
@@ -70,10 +72,16 @@ def pretrain(settings: PretrainSettings, resume: bool = False, allow_changed_cor
     facts = {"corpora": corpora.fingerprints(), "tokenizer_digest": _tokenizer_digest(settings, run)}
     _check_parts(settings, corpora)
     index = find_index(corpora, settings.held_out, run.page_index)
+    before = _settings_before(run)
     prepare(run, settings, facts, resume, allow_changed_corpus)
     if len(corpora.paths) > 1:
         print(corpora.shares(), file=sys.stderr)
-    if newest_step(run) == settings.steps:
+    at = newest_step(run)
+    if at and before is not None and at < settings.steps != before.steps:
+        moved = moved_end(before, settings, at)
+        run.note("hint", moved)
+        print(moved, file=sys.stderr)
+    if at == settings.steps:
         done = f"{run.path}: at step {settings.steps} already, nothing left to train; its model is written again"
         print(done, file=sys.stderr)
     index.save(run.page_index, index_key(corpora, settings.held_out))
@@ -100,6 +108,13 @@ def pretrain(settings: PretrainSettings, resume: bool = False, allow_changed_cor
         seconds=round(time.monotonic() - started, 1),
         scores=watch.scores,
     )
+
+
+def _settings_before(run: RunFolder) -> PretrainSettings | None:
+    """The settings of the run's last start; None before the first, and where its folder was lost."""
+    with contextlib.suppress(UsageError):
+        return settings_of(run)
+    return None
 
 
 def _absolute(settings: PretrainSettings) -> PretrainSettings:

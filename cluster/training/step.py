@@ -12,7 +12,7 @@ from cluster.engine.zero import Engine
 from cluster.samples.feed import StepBatch
 from cluster.settings import PretrainSettings
 from cluster.training.guard import Guard, Trouble
-from cluster.training.schedule import learning_rate
+from cluster.training.schedule import rate_at
 from model.config import DocFormerV2Config
 from model.flops import step_flops
 
@@ -63,9 +63,7 @@ def take_step(
         config: of its model.
         exchange: among the ranks.
     """
-    rate = learning_rate(
-        batch.step, settings.steps, settings.learning_rate, settings.warmup_steps, settings.final_learning_rate_share
-    )
+    rate = rate_at(settings, batch.step)
     flops = sum(
         pages * step_flops(config, text, targets, pairs=settings.objectives.line_pairs).total
         for pages, text, targets in batch.shapes
