@@ -1,5 +1,6 @@
 """One optimizer step: gradients of all micro-batches, a look at them, then the update or none."""
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -69,6 +70,8 @@ def take_step(
         for pages, text, targets in batch.shapes
     )
     denominators = torch.tensor(counts, dtype=torch.float32, device=engine.device)
+    if config.dropout_rate:
+        torch.manual_seed(dropout_seed(settings.seed, batch.step, exchange.rank))
     sums = torch.zeros(len(LOSSES) + 2, dtype=torch.float64, device=engine.device)
     for place, micro_batch in enumerate(batch.micro_batches, 1):
         inputs = {key: value.to(engine.device, non_blocking=True) for key, value in micro_batch.items()}
@@ -96,6 +99,11 @@ def take_step(
         trouble,
         updated=trouble is None or trouble.action == "record",
     )
+
+
+def dropout_seed(seed: int, step: int, rank: int) -> int:
+    """What a rank's dropout in a step follows from: never from the steps before, so that a resume goes on alike."""
+    return int.from_bytes(hashlib.sha256(f"{seed}:{step}:{rank}:dropout".encode()).digest()[:8], "little")
 
 
 def _seen(out: Any, inputs: dict[str, Tensor]) -> Tensor:
