@@ -51,8 +51,10 @@ def evaluate(run: Path, out: Path, facts: Iterable[tuple[str, object]] = ()) -> 
             raise JobError(f"{run / 'metrics.jsonl'} has no held-out line; the run ended before its evaluation")
         spans, vocabulary = _fill_masked_spans(run, corpus, settings, index.held_out_bound)
         grid = corpus.manifest["settings"]
-        cells, tasks = int(grid["grid_rows"]) * int(grid["grid_columns"]), settings.objectives.tasks
-        scores = held_out_scores(evaluations, cells, vocabulary, tasks)
+        cells = int(grid["grid_rows"]) * int(grid["grid_columns"])
+        # A weight of 0 switches an objective off, too.
+        trained = [task for task in settings.objectives.tasks if settings.model.get(f"loss_weight_{task}", 1)]
+        scores = held_out_scores(evaluations, cells, vocabulary, trained)
     out.mkdir(parents=True, exist_ok=True)
     write_text(out / SCORES, json.dumps([score.as_dict() for score in scores], indent=2) + "\n")
     report = write_run_report(

@@ -39,10 +39,13 @@ def test_any_objective_may_be_off(tiny_run: Run, tmp_path: Path) -> None:
         for line in metrics(Path(run.out)):
             assert line["loss"] > 0
             assert tuple(task for task in TASKS if line[f"loss_{task}"]) == run.objectives.tasks
-    evaluated = evaluate(tmp_path / "0", tmp_path / "evaluated")
-    scored = {score.name.split()[0] for score in evaluated.scores}
-    assert scored == {"Token-to-line", "Token-to-grid"}, "nothing is promised of what was off"
-    assert not evaluated.spans
+    for name, spans, trained in (
+        ("0", 0, {"Token-to-line", "Token-to-grid"}),
+        (str(len(OFF)), 3, {"Denoising", "Token-to-line"}),
+    ):
+        evaluated = evaluate(tmp_path / name, tmp_path / "evaluated")
+        assert {score.name.split()[0] for score in evaluated.scores} == trained, "nothing is promised of what was off"
+        assert len(evaluated.spans) == spans
 
 
 def test_a_run_without_held_out_pages_ends_and_its_report_says_so(tiny_run: Run, tmp_path: Path) -> None:
