@@ -1,5 +1,6 @@
 """`pretrain`: checks a run before anything starts, launches its workers, watches them, and sums up."""
 
+import contextlib
 import hashlib
 import json
 import shlex
@@ -12,12 +13,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from cluster.runs.folder import RunFolder, newest_step, prepare
+from cluster.runs.folder import RunFolder, newest_step, prepare, settings_of
 from cluster.runs.watch import Watch
 from cluster.samples.corpora import Corpora
 from cluster.samples.page_index import find_index, index_key
 from cluster.settings import PretrainSettings
 from cluster.stopping import in_thread, patience_s, stop_on_signal
+from cluster.training.schedule import moved_end
 from cluster.workers.room import refuse_without_room
 from model.hub_name import is_path
 from pipelines.errors import JobError, UsageError
@@ -65,17 +67,22 @@ def pretrain(settings: PretrainSettings, resume: bool = False, allow_changed_cor
         JobError: training failed; the message holds the reason.
     """
     started = time.monotonic()
-    refuse_without_room(settings)
-    settings = _absolute(settings)
+    settings = check_ahead(settings)
     run = RunFolder(settings.out)
     corpora = Corpora.open(settings.corpora)
     facts = {"corpora": corpora.fingerprints(), "tokenizer_digest": _tokenizer_digest(settings, run)}
     _check_parts(settings, corpora)
     index = find_index(corpora, settings.held_out, run.page_index)
+    before = _settings_before(run)
     prepare(run, settings, facts, resume, allow_changed_corpus)
     if len(corpora.paths) > 1:
         print(corpora.shares(), file=sys.stderr)
-    if newest_step(run) == settings.steps:
+    at = newest_step(run)
+    if at and before is not None and at < settings.steps != before.steps:
+        moved = moved_end(before, settings, at)
+        run.note("hint", moved)
+        print(moved, file=sys.stderr)
+    if at == settings.steps:
         done = f"{run.path}: at step {settings.steps} already, nothing left to train; its model is written again"
         print(done, file=sys.stderr)
     index.save(run.page_index, index_key(corpora, settings.held_out))
@@ -104,6 +111,13 @@ def pretrain(settings: PretrainSettings, resume: bool = False, allow_changed_cor
     )
 
 
+def _settings_before(run: RunFolder) -> PretrainSettings | None:
+    """The settings of the run's last start; None before the first, and where its folder was lost."""
+    with contextlib.suppress(UsageError):
+        return settings_of(run)
+    return None
+
+
 def _absolute(settings: PretrainSettings) -> PretrainSettings:
     """Local places with their full path, because workers run in folders of their own; hub names as they are."""
     places = {"out": settings.out}
@@ -124,11 +138,35 @@ def _whole(path: str) -> str:
     return str(Path(path).expanduser().absolute())
 
 
-def _check_parts(settings: PretrainSettings, corpora: Corpora) -> None:
-    """Load the tokenizer and put the model's configuration together, so that bad ones are refused before anything."""
-    from cluster.training.assemble import model_config, tokenizer_of
+def check_ahead(settings: PretrainSettings) -> PretrainSettings:
+    """Refuse what is seen to be wrong without corpus and tokenizer; returns the settings with whole paths.
 
-    model_config(settings, corpora, len(tokenizer_of(settings)))
+    Raises:
+        UsageError: no room for the workers, an address of no store, or a tracker that is not installed.
+        ModelInputError: the model's settings are wrong, or there is no T5 to start from.
+    """
+    from cluster.training.assemble import model_config
+    from cluster.training.trackers import refuse_missing
+
+    refuse_without_room(settings)
+    refuse_missing(settings.model_dump())
+    settings = _absolute(settings)
+    model_config(settings, {})
+    return settings
+
+
+def check_tokenizer(settings: PretrainSettings) -> int:
+    """Entries of the run's tokenizer, which is loaded, so that a bad one is refused before anything."""
+    from cluster.training.assemble import tokenizer_of
+
+    return len(tokenizer_of(settings))
+
+
+def _check_parts(settings: PretrainSettings, corpora: Corpora) -> None:
+    """Put together what needs the corpora, so that it is refused before anything."""
+    from cluster.training.assemble import model_config
+
+    model_config(settings, {"vocab_size": check_tokenizer(settings), **corpora.grid})
 
 
 def _tokenizer_digest(settings: PretrainSettings, run: RunFolder) -> str:

@@ -33,10 +33,12 @@ class PretrainSettings(BaseModel):
     tokenizer: str = Field(description="folder or hub name of a T5 tokenizer")
     out: str = Field(description="folder of the run")
     preset: Literal["tiny", "small", "base", "large"] = Field("small", description="size of the model")
-    model: dict[str, Any] = Field(default_factory=dict, description="changes to single fields of the preset")
+    model: dict[str, Any] = Field(
+        default_factory=dict, description="changes to single fields of the preset (those of DocFormerV2Config)"
+    )
     init: str | None = Field(None, description="T5 checkpoint (folder or hub name) whose weights to start from")
     objectives: ObjectiveSettings = Field(default_factory=ObjectiveSettings, description="the three objectives")
-    steps: int = Field(1000, ge=1, description="optimizer steps")
+    steps: int = Field(1000, ge=1, description="optimizer steps; the learning rate's cosine ends with them")
     global_batch_pages: int = Field(64, ge=1, description="pages of one step, over all workers")
     micro_batch_pages: Annotated[int, Field(ge=1)] | Literal["auto"] = Field(
         8, description="pages of one forward in one worker; auto: as many as fit in memory"
@@ -48,7 +50,9 @@ class PretrainSettings(BaseModel):
     beta2: float = Field(0.98, gt=0, lt=1, description="AdamW's second moment")
     gradient_clip: float = Field(1.0, gt=0, description="largest norm of the gradient")
     seed: int = Field(0, ge=0, description="of weights, order, masks and pairs")
-    held_out: float = Field(0.05, ge=0, lt=1, description="share of documents kept out of training for evaluation")
+    held_out: float = Field(
+        0.05, ge=0, lt=1, description="share of documents kept out of training for evaluation; 0: none, and no scores"
+    )
     eval_pages: int = Field(128, ge=1, description="held-out pages of one evaluation, at most")
     eval_every: int = Field(500, ge=1, description="steps between evaluations; also one at start and one at the end")
     checkpoint_every: int = Field(500, ge=1, description="steps between checkpoints; also one at the end")
@@ -67,7 +71,7 @@ class PretrainSettings(BaseModel):
     workers: int | str = Field(
         1, description="training processes; MIN:MAX: as many as the machines there are can take, at any time"
     )
-    ray: bool = Field(True, description="launch the workers with Ray Train; else train in this one process")
+    ray: bool = Field(True, description="launch the workers with Ray Train; else this one process trains, alone")
     zero: int = Field(1, ge=0, le=3, description="DeepSpeed ZeRO stage")
     precision: Literal["auto", "fp32", "bf16"] = Field(
         "auto", description="auto: bf16 on CUDA, fp32 on CPU (where bf16 is slow or many times slower)"
@@ -152,6 +156,15 @@ class PretrainSettings(BaseModel):
         if low > high:
             raise ValueError("MIN is more than MAX")
         return low if low == high else f"{low}:{high}"
+
+    @field_validator("profile_steps")
+    @classmethod
+    def _first_before_last(cls, value: str | None) -> str | None:
+        if value is not None:
+            first, last = map(int, value.split(":"))
+            if first > last:
+                raise ValueError("A is more than B in A:B")
+        return value
 
     @field_validator("corpus", mode="before")
     @classmethod

@@ -1,5 +1,8 @@
 """The model's configuration and its four presets."""
 
+import difflib
+from collections.abc import Iterable
+from dataclasses import fields
 from typing import Any
 
 from transformers import PreTrainedConfig
@@ -179,12 +182,23 @@ class DocFormerV2Config(PreTrainedConfig):  # type: ignore[misc]
         return self.grid_rows * self.grid_columns
 
     @classmethod
+    def refuse_unknown(cls, names: Iterable[str]) -> None:
+        """Raise ModelInputError where one of `names` is no field: the base class would keep it and nobody read it."""
+        known = [field.name for field in fields(cls)]
+        for name in names:
+            if name not in known:
+                close = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
+                hint = f"; did you mean {close[0]!r}?" if close else f": use fields of {cls.__name__}"
+                raise ModelInputError(f"unknown model field {name!r}{hint}")
+
+    @classmethod
     def preset(cls, name: str, **changes: Any) -> "DocFormerV2Config":
         """The configuration `name` (tiny, small, base or large) with `changes` to single fields.
 
         Raises:
-            ModelInputError: there is no such preset.
+            ModelInputError: there is no such preset, or no such field.
         """
         if name not in PRESETS:
             raise ModelInputError(f"no preset {name!r}: use one of {', '.join(PRESETS)}")
+        cls.refuse_unknown(changes)
         return cls(**{**PRESETS[name], **changes})

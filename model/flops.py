@@ -56,7 +56,8 @@ def step_flops(
     encoder_layers, decoder_layers = config.num_layers, config.num_decoder_layers or config.num_layers
     # Queries, keys, values and output of self-attention; cross keys and values act on the encoder's positions.
     encoder = encoder_layers * source * (4 * width * inner + feed_forward)
-    decoder = decoder_layers * (target * (6 * width * inner + feed_forward) + source * 2 * width * inner)
+    # Without a target there is no decoder, which would act on the encoder's positions too.
+    decoder = decoder_layers * (target * (6 * width * inner + feed_forward) + (target > 0) * source * 2 * width * inner)
     scores = encoder_layers * source * source + decoder_layers * (target * target + target * source)
     output = target * width * config.vocab_size
     heads = (pairs * (2 * width * width + width * config.line_classes) + text_tokens * width * config.grid_cells) * (

@@ -65,7 +65,7 @@ def config_from_t5(source: str, **changes: Any) -> DocFormerV2Config:
     """The configuration whose backbone is the T5 at `source` (a folder or a hub name), with `changes`.
 
     Raises:
-        ModelInputError: no T5 with safetensors weights there.
+        ModelInputError: no T5 with safetensors weights there, or `changes` to no field.
     """
     return _config(_fetch(source), changes)
 
@@ -74,7 +74,7 @@ def model_from_t5(source: str, **changes: Any) -> tuple[DocFormerV2ForConditiona
     """A DocFormerV2 with the T5's weights and configuration; `changes` go to the configuration.
 
     Raises:
-        ModelInputError: no T5 with safetensors weights there.
+        ModelInputError: no T5 with safetensors weights there, or `changes` to no field.
     """
     folder = _fetch(source)
     model = DocFormerV2ForConditionalGeneration(_config(folder, changes))
@@ -128,6 +128,7 @@ def _download(name: str) -> Path:
 
 
 def _config(folder: Path, changes: dict[str, Any]) -> DocFormerV2Config:
+    DocFormerV2Config.refuse_unknown(changes)
     given = json.loads((folder / "config.json").read_text())
     if given.get("model_type") not in ("t5", "mt5"):
         raise ModelInputError(f"{folder}: model_type is {given.get('model_type')!r}, not 't5'")

@@ -44,6 +44,7 @@ class CheckpointWriter:
         background: whether training goes on while files are written.
         committed: called on rank 0, in any thread, with the facts of a committed checkpoint: step, bytes, stalled
             (seconds that training waited) and seconds (from start to commit).
+        hint: called likewise with a line about an old checkpoint that cannot be deleted, once for each.
     """
 
     def __init__(
@@ -57,10 +58,12 @@ class CheckpointWriter:
         keep_every: int | None = None,
         background: bool = True,
         committed: Callable[[dict[str, Any]], None] = lambda facts: None,
+        hint: Callable[[str], None] = lambda text: None,
     ) -> None:
         self._address, self._shelf, self._latest = folder_of(place).address, shelf_of(place), latest
         self._shapes, self._exchange = shapes, exchange
-        self._keep, self._keep_every, self._background, self._committed = keep, keep_every, background, committed
+        self._keep, self._keep_every, self._background = keep, keep_every, background
+        self._committed, self._hint, self._stuck = committed, hint, set[str]()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
         self._copy: Future[_HostCopy] | None = None
         self._writing: Future[dict[str, Any]] | None = None
@@ -163,7 +166,7 @@ class CheckpointWriter:
         write_text(self._latest, f"{newest.name}\n")
         for old in older[self._keep - 1 :]:
             if self._keep_every is None or step_of(old) % self._keep_every:
-                self._shelf.remove(old)
+                self._remove(old)
         self._committed(
             {
                 "step": facts["step"],
@@ -172,6 +175,16 @@ class CheckpointWriter:
                 "seconds": round(time.monotonic() - self._started, 4),
             }
         )
+
+    def _remove(self, old: Folder) -> None:
+        """Delete a checkpoint that is kept no longer; what cannot be deleted costs room, not the run."""
+        try:
+            self._shelf.remove(old)
+        except OSError as error:
+            if old.name not in self._stuck:
+                self._stuck.add(old.name)
+                why = error.strerror or " ".join(str(error).split())[:160]
+                self._hint(f"{self._address}: {old.name} is kept no longer and could not be deleted: {why}")
 
     def _together(self, work: Callable[[], Any]) -> None:
         """Run `work` on every rank; where it fails on one, every rank raises the same error."""

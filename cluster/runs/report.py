@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cluster.runs.curves import Series, chart
-from cluster.runs.scores import Score, number
+from cluster.runs.scores import NO_SCORES, Score, number
 from pipelines.report.corpus_report import corpus_sections, save
 from pipelines.report.html import Section, document, facts, table, text, tiles
 
@@ -50,7 +50,7 @@ def write_run_report(
     """
     promised = [score for score in scores if score.kept is not None]
     kept = sum(bool(score.kept) for score in promised)
-    subtitle = f"{kept} of {len(promised)} promises kept on held-out pages."
+    subtitle = f"{kept} of {len(promised)} promises kept on held-out pages." if scores else f"{NO_SCORES}."
     sections = [
         Section("scores", "Held-out scores", score_table(scores)),
         Section("curves", "Curves", curves(training, evaluations)),
@@ -62,7 +62,9 @@ def write_run_report(
 
 
 def score_table(scores: Sequence[Score]) -> str:
-    """Return the scores as a table with a verdict for each promise."""
+    """Return the scores as a table with a verdict for each promise; without any, a line that says why."""
+    if not scores:
+        return f"<p>{NO_SCORES}.</p>"
     rows = []
     for score in scores:
         mark = '<span class="note">reported</span>'

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from pipelines.errors import UsageError
 
 LINE_MARGIN = 0.15  # token-to-line must beat the majority class by this much
 GRID_FLOOR = 0.90  # token-to-grid must be right this often
+NO_SCORES = "No page is held out, so nothing was scored"
 
 
 @dataclass(frozen=True)
@@ -61,13 +62,19 @@ def read_metrics(run: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]
     return [line for line in lines if line.get("split") != "eval"], held_out
 
 
-def held_out_scores(evaluations: Sequence[Mapping[str, Any]], grid_cells: int, vocabulary: int) -> list[Score]:
+def held_out_scores(
+    evaluations: Sequence[Mapping[str, Any]],
+    grid_cells: int,
+    vocabulary: int,
+    tasks: Collection[str] = ("dlm", "line", "grid"),
+) -> list[Score]:
     """Return the scores of the last held-out line of `evaluations`, beside the first one's.
 
     Args:
         evaluations: the run's held-out lines (keys as in metrics.jsonl), at least one.
         grid_cells: classes of token-to-grid.
         vocabulary: entries of the tokenizer, for the loss of a uniform guess.
+        tasks: that were trained; of the others there is no score.
     """
     first, last = evaluations[0], evaluations[-1]
 
@@ -76,22 +83,26 @@ def held_out_scores(evaluations: Sequence[Mapping[str, Any]], grid_cells: int, v
         return math.nan if value is None else float(value)
 
     dlm, unigram = figure(last, "loss_dlm_text"), figure(last, "unigram_dlm_text")
-    scores = [
-        Score(
-            "Denoising loss, masked words (nats a token)",
-            dlm,
-            figure(first, "loss_dlm_text"),
-            unigram,
-            math.log(vocabulary),
-            "below the unigram model of the targets",
-            dlm < unigram,
+    scores = []
+    if "dlm" in tasks:
+        scores.append(
+            Score(
+                "Denoising loss, masked words (nats a token)",
+                dlm,
+                figure(first, "loss_dlm_text"),
+                unigram,
+                math.log(vocabulary),
+                "below the unigram model of the targets",
+                dlm < unigram,
+            )
         )
-    ]
     # The unigram model is told that a word follows and not the end of the span; so is the model here.
-    if "loss_dlm_word" in last:
+    if "dlm" in tasks and "loss_dlm_word" in last:
         word, before = figure(last, "loss_dlm_word"), figure(first, "loss_dlm_word")
         scores.append(Score("Denoising loss, which word, told that one follows", word, before, unigram, math.nan))
     for task, title, chance in (("line", "Token-to-line", 1 / 3), ("grid", "Token-to-grid", 1 / grid_cells)):
+        if task not in tasks:
+            continue
         for part, tokens in (("visible", "box visible"), ("hidden", "box hidden")):
             value, majority = figure(last, f"acc_{task}_{part}"), figure(last, f"majority_{task}_{part}")
             promise, kept = "", None
@@ -105,7 +116,9 @@ def held_out_scores(evaluations: Sequence[Mapping[str, Any]], grid_cells: int, v
 
 
 def score_lines(scores: Sequence[Score]) -> list[str]:
-    """Return the scores as aligned lines of text, a heading first."""
+    """Return the scores as aligned lines of text, a heading first; without any, a line that says why."""
+    if not scores:
+        return [NO_SCORES]
     head = ("held-out pages", "start", "end", "baseline", "chance", "promise")
     rows = [
         (s.name, number(s.start), number(s.value), number(s.baseline), number(s.chance), verdict(s)) for s in scores

@@ -94,13 +94,13 @@ class PageIndex:
 
     @classmethod
     def load(cls, path: Path, key: str) -> "PageIndex | None":
-        """The index in a file, None where there is none, or one made of something else."""
+        """The index in a file, None where there is none, a damaged one, or one made of something else."""
         try:
             with np.load(path, allow_pickle=False) as file:
                 if str(file["key"]) != key:
                     return None
                 return cls(**{name: file[name] for name in ARRAYS}, held_out_bound=int(file["bound"]))
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+        except (OSError, ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile):
             return None
 
 

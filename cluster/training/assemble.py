@@ -1,5 +1,6 @@
 """What a run's settings stand for: its pages, tokenizer, sample builder and model, the same in every worker."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -7,7 +8,7 @@ import torch
 
 from cluster.checkpoints.checkpoint import newest_facts
 from cluster.runs.folder import RunFolder
-from cluster.samples.corpora import Corpora
+from cluster.samples.corpora import GRID, Corpora
 from cluster.samples.order import SampleOrder
 from cluster.samples.page_index import find_index
 from cluster.samples.pages import PageStore
@@ -22,6 +23,8 @@ from pipelines.errors import UsageError
 
 # Entries of T5's published vocabulary, its 100 sentinels included.
 T5_ENTRIES = 32_100
+# Fields of the model that follow from tokenizer and corpora.
+FORCED = frozenset({"vocab_size", *GRID})
 # A corpus whose decoded pictures take no more memory than this in each worker keeps them.
 KEPT_PICTURE_BYTES = 256 * 2**20
 
@@ -48,7 +51,7 @@ def assemble(settings: PretrainSettings) -> Parts:
     corpora = Corpora.open(settings.corpora)
     store = PageStore(corpora, find_index(corpora, settings.held_out, RunFolder(settings.out).page_index))
     tokenizer = tokenizer_of(settings)
-    config = model_config(settings, corpora, len(tokenizer))
+    config = model_config(settings, {"vocab_size": len(tokenizer), **corpora.grid})
     size = (config.image_height, config.image_width)
     order = SampleOrder(store.index, corpora.weights, settings.seed)
     fits = order.training_pages * 3 * size[0] * size[1] <= KEPT_PICTURE_BYTES
@@ -68,10 +71,14 @@ def tokenizer_of(settings: PretrainSettings) -> Any:
     return load_tokenizer(str(own) if own.is_dir() else settings.tokenizer)
 
 
-def model_config(settings: PretrainSettings, corpora: Corpora, vocabulary: int) -> DocFormerV2Config:
-    """The preset (or the T5 to start from) with the run's changes, its vocabulary and the corpora's grid."""
-    forced = {"vocab_size": vocabulary, **corpora.grid}
-    clash = sorted(forced.keys() & settings.model.keys())
+def model_config(settings: PretrainSettings, forced: Mapping[str, int]) -> DocFormerV2Config:
+    """The preset (or the T5 to start from) with the run's changes and `forced`: its vocabulary and the corpora's grid.
+
+    Raises:
+        UsageError: a change to a field in FORCED, or of a type that is not the field's.
+        ModelInputError: a change to no field, or sizes that do not fit together; or no T5 there.
+    """
+    clash = sorted(FORCED & settings.model.keys())
     if clash:
         raise UsageError(f"model.{clash[0]} follows from the corpus and the tokenizer; leave it out")
     try:

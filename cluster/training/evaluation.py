@@ -32,7 +32,7 @@ class Evaluation:
     """Scores an engine on the held-out pages; each rank takes a share of them.
 
     Args:
-        store: the corpus's pages.
+        store: the corpus's pages, of which some are held out.
         order: of the training samples, whose targets the unigram baseline counts.
         builder: makes samples of pages; the held-out ones always become the same samples.
         seed: of masks and pairs.
@@ -57,13 +57,10 @@ class Evaluation:
         chosen = spread(store.index.held_out_pages, pages)
         count = len(chosen)
         first, end = share(count, exchange.rank, exchange.world_size)
-        self.pages = count
         self._samples = [builder.build(row, seed, 0) for row in store.held_out(chosen[first:end])]
         self._micro_steps = math.ceil(math.ceil(count / exchange.world_size) / micro_batch)
-        self._filler = (
-            self._samples[0] if self._samples or not count else builder.build(store.held_out(chosen[:1])[0], seed, 0)
-        )
-        self._unigram_loss = self._unigram(store, order, builder, seed) if count else math.nan
+        self._filler = self._samples[0] if self._samples else builder.build(store.held_out(chosen[:1])[0], seed, 0)
+        self._unigram_loss = self._unigram(store, order, builder, seed)
 
     def _unigram(self, store: PageStore, order: SampleOrder, builder: SampleBuilder, seed: int) -> float:
         """Mean loss of the unigram baseline on all ranks' held-out text targets."""

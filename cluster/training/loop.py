@@ -94,6 +94,7 @@ class _Worker:
             keep_every=settings.keep_every,
             background=settings.checkpoint_in_background,
             committed=lambda facts: self.record.committed(facts),
+            hint=lambda text: self.record.note("hint", text),
         )
         self.writer.reserve(self.state.engine.fragments())
         self.micro_batch = self._pages_of_a_forward()
@@ -147,15 +148,7 @@ class _Worker:
         settings, state = self.settings, self.state
         if settings.dry_run:
             return Outcome(0)
-        evaluation = Evaluation(
-            self.parts.store,
-            self.parts.order,
-            self.parts.builder,
-            seed=settings.seed,
-            pages=settings.eval_pages,
-            micro_batch=self.micro_batch,
-            exchange=self.exchange,
-        )
+        evaluation = self._evaluation()
         if state.step == 0:
             self._evaluate(evaluation, epoch=0)
         asked = self.notices.read(self.exchange.sum(self.notices.flags()))
@@ -246,9 +239,23 @@ class _Worker:
                 "--trouble-limit that allows it, or start anew with a lower learning_rate or more warmup_steps"
             )
 
-    def _evaluate(self, evaluation: Evaluation, epoch: int) -> None:
-        self.watchdog.beat("an evaluation")
-        if evaluation.pages:
+    def _evaluation(self) -> Evaluation | None:
+        """What scores the run on its held-out pages; None where there are none."""
+        if not self.parts.store.index.held_out_pages:
+            return None
+        return Evaluation(
+            self.parts.store,
+            self.parts.order,
+            self.parts.builder,
+            seed=self.settings.seed,
+            pages=self.settings.eval_pages,
+            micro_batch=self.micro_batch,
+            exchange=self.exchange,
+        )
+
+    def _evaluate(self, evaluation: Evaluation | None, epoch: int) -> None:
+        if evaluation is not None:
+            self.watchdog.beat("an evaluation")
             self.record.scores(epoch, evaluation(self.state.engine))
 
     def _save(self) -> None:

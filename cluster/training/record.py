@@ -15,7 +15,7 @@ from cluster.settings import PretrainSettings
 from cluster.training.memory import GB, peak_bytes
 from cluster.training.metrics import MetricsLog
 from cluster.training.state import TrainingState
-from cluster.training.step import StepResult
+from cluster.training.step import LOSSES, StepResult
 from model.flops import mfu
 
 
@@ -80,6 +80,8 @@ class Record:
                 **self._place(batch.step, batch.epoch),
                 "tokens": int(counts[3]),
                 **result.losses,
+                # Without a target there is no loss.
+                **{name: math.nan for name, count in zip(LOSSES[1:], counts, strict=False) if not count},
                 "acc_line": _ratio(result.right_line, counts[1]),
                 "acc_grid": _ratio(result.right_grid, counts[2]),
                 "learning_rate": result.learning_rate,

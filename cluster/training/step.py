@@ -1,5 +1,6 @@
 """One optimizer step: gradients of all micro-batches, a look at them, then the update or none."""
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +13,7 @@ from cluster.engine.zero import Engine
 from cluster.samples.feed import StepBatch
 from cluster.settings import PretrainSettings
 from cluster.training.guard import Guard, Trouble
-from cluster.training.schedule import learning_rate
+from cluster.training.schedule import rate_at
 from model.config import DocFormerV2Config
 from model.flops import step_flops
 
@@ -63,14 +64,14 @@ def take_step(
         config: of its model.
         exchange: among the ranks.
     """
-    rate = learning_rate(
-        batch.step, settings.steps, settings.learning_rate, settings.warmup_steps, settings.final_learning_rate_share
-    )
+    rate = rate_at(settings, batch.step)
     flops = sum(
         pages * step_flops(config, text, targets, pairs=settings.objectives.line_pairs).total
         for pages, text, targets in batch.shapes
     )
     denominators = torch.tensor(counts, dtype=torch.float32, device=engine.device)
+    if config.dropout_rate:
+        torch.manual_seed(dropout_seed(settings.seed, batch.step, exchange.rank))
     sums = torch.zeros(len(LOSSES) + 2, dtype=torch.float64, device=engine.device)
     for place, micro_batch in enumerate(batch.micro_batches, 1):
         inputs = {key: value.to(engine.device, non_blocking=True) for key, value in micro_batch.items()}
@@ -100,11 +101,17 @@ def take_step(
     )
 
 
+def dropout_seed(seed: int, step: int, rank: int) -> int:
+    """What a rank's dropout in a step follows from: never from the steps before, so that a resume goes on alike."""
+    return int.from_bytes(hashlib.sha256(f"{seed}:{step}:{rank}:dropout".encode()).digest()[:8], "little")
+
+
 def _seen(out: Any, inputs: dict[str, Tensor]) -> Tensor:
     """A micro-batch's losses (its shares of the global ones) and its right answers of both encoder tasks."""
     zero = out.loss.detach().new_zeros(())
-    losses = [zero if out[name] is None else out[name].detach() for name in LOSSES]
+    # An objective that is off leaves no field in the output.
+    losses = [out.get(name, zero).detach() for name in LOSSES]
     for task in ("line", "grid"):
-        logits, labels = out[f"{task}_logits"], inputs.get(f"{task}_labels")
+        logits, labels = out.get(f"{task}_logits"), inputs.get(f"{task}_labels")
         losses.append(zero if logits is None else (logits.argmax(-1) == labels).sum())
     return torch.stack([value.double() for value in losses])

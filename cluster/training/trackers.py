@@ -85,6 +85,13 @@ def _installed(name: str, setting: str) -> Any:
         raise UsageError(f"{setting} needs the package {name}: pip install {name}, or leave {setting} out") from None
 
 
+def refuse_missing(settings: Mapping[str, Any]) -> None:
+    """Raise UsageError where a tracker is asked for whose package is not installed."""
+    for package, setting in (("wandb", "wandb_project"), ("mlflow", "mlflow_experiment")):
+        if settings[setting]:
+            _installed(package, setting)
+
+
 class Trackers:
     """All trackers of a run.
 

@@ -20,7 +20,7 @@ class Watchdog:
     """Expects a `beat` at least every `timeout_s` seconds, else writes stacks and ends this process with code 1.
 
     Args:
-        stacks: folder for rank-N.txt.
+        stacks: folder for rank-N.txt, which keeps what earlier starts of the rank left there.
         rank: of this process.
         timeout_s: longest silence.
         hung: called with one line about the hang, shortly before the end.
@@ -29,7 +29,7 @@ class Watchdog:
     def __init__(self, stacks: Path, rank: int, timeout_s: float, hung: Callable[[str], None]) -> None:
         stacks.mkdir(exist_ok=True)
         self._path = stacks / f"rank-{rank}.txt"
-        self._file = self._path.open("w")
+        self._file = self._path.open("a")
         self._rank, self._timeout_s, self._hung = rank, timeout_s, hung
         self._closed = threading.Event()
         self.beat("start")
@@ -49,6 +49,7 @@ class Watchdog:
                 f"stacks of all threads in {self._path.parent}"
             )
             print(text, file=sys.stderr, flush=True)
+            print(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {text}", file=self._file, flush=True)
             faulthandler.dump_traceback(self._file)
             self._hung(text)
             time.sleep(GRACE_S)

@@ -16,6 +16,11 @@ def refuse_without_room(settings: PretrainSettings) -> None:
     """Raise UsageError when the fewest workers of a run have no room here, and no other machine can give it."""
     import ray
 
+    if not settings.ray and settings.min_workers > 1:
+        raise UsageError(
+            f"workers = {settings.workers}: without Ray one process trains, this one; give --workers 1, or leave "
+            "--no-ray (ray: false) out"
+        )
     if settings.ray and not ray.is_initialized() and os.environ.get("RAY_ADDRESS", "local") == "local":
         import torch
         from ray._private.utils import get_num_cpus

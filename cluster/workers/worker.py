@@ -51,6 +51,10 @@ def work(settings: PretrainSettings, leaving: Callable[[], bool] = lambda: False
 
 
 def lost_peer(error: Exception) -> bool:
-    """Whether a collective call failed because another worker went away."""
+    """Whether a collective call failed because another worker went away.
+
+    The project's own errors never say so: the paths and reasons in them may hold any word.
+    """
     text = str(error).lower()
-    return isinstance(error, RuntimeError) and any(sign in text for sign in LOST_PEER)
+    own = isinstance(error, JobError)
+    return isinstance(error, RuntimeError) and not own and any(sign in text for sign in LOST_PEER)

@@ -27,7 +27,7 @@ class Evaluated:
 
 
 def evaluate(run: Path, out: Path, facts: Iterable[tuple[str, object]] = ()) -> Evaluated:
-    """Write `scores.json` and `report.html` of a finished run to the folder `out`.
+    """Write `scores.json` and `report.html` of a finished run to the folder `out`; no scores where nothing is held out.
 
     Args:
         run: folder of a run that has its model.
@@ -36,16 +36,25 @@ def evaluate(run: Path, out: Path, facts: Iterable[tuple[str, object]] = ()) -> 
 
     Raises:
         UsageError: there is no run, or its corpus is gone.
-        JobError: the run has no held-out line.
+        JobError: pages are held out, and the run has no held-out line.
     """
+    from cluster.training.assemble import assemble
+
     settings = settings_of(RunFolder(run))
     corpus = Corpus.open(settings.corpora[0].path)
     training, evaluations = read_metrics(run)
-    if not evaluations:
-        raise JobError(f"{run / 'metrics.jsonl'} has no held-out line; the run ended before its evaluation")
-    spans, vocabulary = _fill_masked_spans(run, corpus, settings)
-    grid = corpus.manifest["settings"]
-    scores = held_out_scores(evaluations, int(grid["grid_rows"]) * int(grid["grid_columns"]), vocabulary)
+    index = assemble(settings).store.index
+    scores: list[Score] = []
+    spans: list[FilledSpan] = []
+    if index.held_out_pages:
+        if not evaluations:
+            raise JobError(f"{run / 'metrics.jsonl'} has no held-out line; the run ended before its evaluation")
+        spans, vocabulary = _fill_masked_spans(run, corpus, settings, index.held_out_bound)
+        grid = corpus.manifest["settings"]
+        cells = int(grid["grid_rows"]) * int(grid["grid_columns"])
+        # A weight of 0 switches an objective off, too.
+        trained = [task for task in settings.objectives.tasks if settings.model.get(f"loss_weight_{task}", 1)]
+        scores = held_out_scores(evaluations, cells, vocabulary, trained)
     out.mkdir(parents=True, exist_ok=True)
     write_text(out / SCORES, json.dumps([score.as_dict() for score in scores], indent=2) + "\n")
     report = write_run_report(
@@ -60,13 +69,14 @@ def evaluate(run: Path, out: Path, facts: Iterable[tuple[str, object]] = ()) -> 
     return Evaluated(scores, spans, report)
 
 
-def _fill_masked_spans(run: Path, corpus: Corpus, settings: PretrainSettings) -> tuple[list[FilledSpan], int]:
+def _fill_masked_spans(
+    run: Path, corpus: Corpus, settings: PretrainSettings, bound: int
+) -> tuple[list[FilledSpan], int]:
     """One masked span on each of three held-out pages, filled in by the exported model; entries of its tokenizer."""
     from transformers.utils.logging import disable_progress_bar
 
     from cluster.runs.filled_spans import fill_spans
     from cluster.samples.held_out import is_held_out
-    from cluster.training.assemble import assemble
     from model.docformer import DocFormerV2ForConditionalGeneration
     from model.sample import SampleBuilder
     from model.tokenizer import WordTokenizer, load_tokenizer
@@ -76,8 +86,9 @@ def _fill_masked_spans(run: Path, corpus: Corpus, settings: PretrainSettings) ->
     tokenizer = load_tokenizer(run / "model")
     picture = (model.config.image_height, model.config.image_width)
     builder = SampleBuilder(WordTokenizer(tokenizer), settings.objectives, picture)
-    bound = assemble(settings).store.index.held_out_bound
-    held_out = (row for row in corpus.rows() if is_held_out(row["doc_id"], bound))
+    # Without denoising no page has a masked span: none is looked for.
+    rows = corpus.rows() if settings.objectives.denoising else ()
+    held_out = (row for row in rows if is_held_out(row["doc_id"], bound))
     return fill_spans(model, tokenizer, builder, held_out, seed=settings.seed), len(tokenizer)
 
 

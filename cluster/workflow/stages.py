@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from cluster.options import load_settings, read_sources
-from cluster.workers.room import refuse_without_room
 from cluster.workflow.settings import TokenizerSettings
 from cluster.workflow.state import digest_of_output
 from pipelines.errors import JobError, StoppedError, UsageError
@@ -142,8 +141,12 @@ class PretrainStage:
         return load_settings(PretrainSettings, "pretrain", self.config, places)
 
     def check(self) -> None:
-        """The settings, and whether the workers have room here."""
-        refuse_without_room(self._settings())
+        """The settings, what they name, and whether the workers have room here."""
+        from cluster.pretraining import check_ahead, check_tokenizer
+
+        settings = check_ahead(self._settings())
+        if self.tokenizer is None:
+            check_tokenizer(settings)
 
     def inputs(self) -> Mapping[str, Any]:
         """The settings, corpus and vocabulary."""

@@ -1,6 +1,8 @@
 """What the pretraining objectives do to a page; every default is the project's where the paper is silent."""
 
-from pydantic import BaseModel, ConfigDict, Field
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class ObjectiveSettings(BaseModel):
@@ -24,3 +26,15 @@ class ObjectiveSettings(BaseModel):
     )
     max_target_tokens: int = Field(default=128, description="decoder positions a page, with sentinels and eos", ge=3)
     line_pairs: int = Field(default=64, description="pairs of tokens a page for token-to-line", ge=1)
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """The objectives that are on, by the names that the model's losses have."""
+        switches = {"dlm": self.denoising, "line": self.token_to_line, "grid": self.token_to_grid}
+        return tuple(task for task, on in switches.items() if on)
+
+    @model_validator(mode="after")
+    def _one_at_least(self) -> Self:
+        if not self.tasks:
+            raise ValueError("all three objectives are off; leave denoising, token_to_line or token_to_grid on")
+        return self

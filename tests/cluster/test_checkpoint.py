@@ -15,7 +15,7 @@ import torch
 import cluster.checkpoints.checkpoint as checkpoint
 import cluster.checkpoints.writer as checkpoint_writer
 from cluster.checkpoints.checkpoint import Checkpoint, DamagedError, newest_good
-from cluster.checkpoints.shelf import complete
+from cluster.checkpoints.shelf import DiskShelf, complete
 from cluster.checkpoints.writer import CheckpointWriter
 from cluster.engine.zero import Fragment
 from pipelines.errors import JobError
@@ -96,6 +96,18 @@ def test_only_the_newest_are_kept(tmp_path: Path) -> None:
     assert [path.name for path in complete(tmp_path / "checkpoints")] == ["step-00000004", "step-00000003"]
     store(tmp_path / "sparse", 2, 3, 4, 5, 6, 7, keep=1, keep_every=3)
     assert [path.name[-1] for path in complete(tmp_path / "sparse" / "checkpoints")] == ["7", "6", "3"]
+
+
+def test_an_old_one_that_cannot_be_deleted_costs_a_remark(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def denied(shelf: Any, old: Any) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(DiskShelf, "remove", denied)
+    hints: list[str] = []
+    store(tmp_path, 1, 2, 3, 4, hint=hints.append)
+    assert [path.name[-1] for path in complete(tmp_path / "checkpoints")] == ["4", "3", "2", "1"]
+    assert ["step-00000001" in hints[0], "step-00000002" in hints[1], len(hints)] == [True, True, 2]
+    assert "could not be deleted: Permission denied" in hints[0]
 
 
 def test_a_kill_at_any_step_of_the_commit_leaves_a_good_checkpoint(tmp_path: Path) -> None:

@@ -80,6 +80,20 @@ def test_the_nearest_key_of_a_nested_mapping(tmp_path: Path) -> None:
         load_settings(PretrainSettings, "pretrain", config, flags)
 
 
+def test_a_window_of_steps_ends_after_it_begins() -> None:
+    flags = {"corpus": ["c"], "tokenizer": "t", "out": "o"}
+    assert load_settings(PretrainSettings, "pretrain", None, {**flags, "profile_steps": "3:3"}).profile_steps == "3:3"
+    with pytest.raises(UsageError, match="profile_steps = '5:3': A is more than B"):
+        load_settings(PretrainSettings, "pretrain", None, {**flags, "profile_steps": "5:3"})
+
+
+def test_one_objective_is_left_on(tmp_path: Path) -> None:
+    off = "{denoising: false, token_to_line: false, token_to_grid: false}"
+    config = write(tmp_path, f"pretrain:\n  objectives: {off}\n")
+    with pytest.raises(UsageError, match="objectives: all three objectives are off; leave"):
+        load_settings(PretrainSettings, "pretrain", config, {"corpus": ["c"], "tokenizer": "t", "out": "o"})
+
+
 def test_a_wrong_flag_is_one_clear_line() -> None:
     with pytest.raises(UsageError, match="rate = '2'"):
         parse("--rate", "2")

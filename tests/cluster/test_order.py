@@ -128,6 +128,17 @@ def test_an_index_of_100_million_pages_gives_any_position_at_once(tmp_path: Path
     assert PageIndex.load(tmp_path / "none.npz", "of these") is None
 
 
+@pytest.mark.parametrize("left", [0, 1, 100, -1])
+def test_a_damaged_index_is_made_anew(tmp_path: Path, left: int) -> None:
+    file = tmp_path / "pages.npz"
+    PageIndex.of_sizes([3, 4]).save(file, "of these")
+    whole = file.read_bytes()
+    file.write_bytes(whole[:left])
+    assert PageIndex.load(file, "of these") is None
+    file.write_bytes(whole.replace(b"sizes", b"seizes"))
+    assert PageIndex.load(file, "of these") is None
+
+
 def bound_of(documents: list[str], fraction: float) -> int:
     hashes = [document_hash(doc_id) for doc_id in documents]
     return held_out_bound(min(hashes), max(hashes), fraction)

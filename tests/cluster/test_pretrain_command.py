@@ -143,7 +143,22 @@ def test_a_resume_of_a_complete_run_says_that_nothing_is_left(
     pretrain(tiny_run(tmp_path / "run", steps=1))
     assert "already" not in capsys.readouterr().err
     assert pretrain(tiny_run(tmp_path / "run", steps=1), resume=True).steps == 1
-    assert "at step 1 already, nothing left to train" in capsys.readouterr().err
+    err = capsys.readouterr().err
+    assert "at step 1 already, nothing left to train" in err
+    assert "learning rate" not in err
+
+
+def test_a_resume_with_more_steps_says_what_becomes_of_the_learning_rate(
+    tiny_run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from cluster.pretraining import pretrain
+
+    pretrain(tiny_run(tmp_path / "run", steps=3))
+    pretrain(tiny_run(tmp_path / "run", steps=4), resume=True)
+    told = "the rate goes from 0.0003 at step 3 to 0.0003 at step 4"
+    assert "steps was 3 and is 4" in capsys.readouterr().err
+    (hint,) = [line for line in (tmp_path / "run" / "events.jsonl").read_text().splitlines() if "steps was" in line]
+    assert told in hint
 
 
 @pytest.mark.usefixtures("ray_session")

@@ -8,7 +8,7 @@ import torch
 
 from cluster.settings import PretrainSettings
 from cluster.workers.ray_train import _resources
-from cluster.workers.room import refuse
+from cluster.workers.room import refuse, refuse_without_room
 from pipelines.errors import UsageError
 from tests.cluster.test_cli import fails
 
@@ -35,6 +35,12 @@ def test_what_has_no_room_is_refused(workers: int | str, a_worker: float, cpus: 
 @pytest.mark.parametrize("workers", [1, 4, 8, "1:99"])
 def test_workers_may_share_a_cpu(workers: int | str) -> None:
     refuse(asks(workers), 2, 0)
+
+
+def test_one_process_is_not_several_workers(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"workers = 4: without Ray one process trains.*give --workers 1"):
+        refuse_without_room(asks(4, out=tmp_path).model_copy(update={"ray": False}))
+    refuse_without_room(asks("1:4", out=tmp_path).model_copy(update={"ray": False}))
 
 
 def test_sharing_a_cpu_is_remarked_on(tmp_path: Path) -> None:

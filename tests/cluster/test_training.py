@@ -12,6 +12,7 @@ import pytest
 from cluster.checkpoints.checkpoint import newest_good
 from cluster.pretraining import pretrain
 from cluster.settings import PretrainSettings
+from tests.cluster.conftest import TINY
 from tests.cluster.gang import train_together
 
 Run = Callable[..., PretrainSettings]
@@ -140,6 +141,14 @@ def test_a_resume_is_bitwise_equal(plain_runs: Path, tiny_run: Run, tmp_path: Pa
         assert pretrain(settings, resume=True).restarts == 1
     assert lasting(tmp_path / "run") == lasting(plain_runs / str(zero))
     assert metrics(tmp_path / "run")[-1]["restarts"] == 1
+
+
+def test_dropout_does_not_depend_on_the_steps_before(tiny_run: Run, tmp_path: Path) -> None:
+    dropping = {**TINY, "dropout_rate": 0.1}
+    pretrain(tiny_run(tmp_path / "whole", model=dropping))
+    forget_newest(tmp_path / "whole", tmp_path / "run")
+    pretrain(tiny_run(tmp_path / "run", model=dropping), resume=True)
+    assert lasting(tmp_path / "run") == lasting(tmp_path / "whole")
 
 
 def test_a_flipped_byte_is_named_and_an_older_checkpoint_used(plain_runs: Path, tiny_run: Run, tmp_path: Path) -> None:

@@ -89,7 +89,10 @@ def test_complete_and_unchanged_stages_are_skipped(tmp_path: Path) -> None:
     assert (out / "run.1" / "model").is_dir()
 
 
-def test_bad_configurations_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_bad_configurations_are_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "mlflow", None)
     config = tmp_path / "run.yaml"
     for text, message in (
         ("run: {where: x}", "unknown key 'where'"),
@@ -98,6 +101,10 @@ def test_bad_configurations_are_one_line(tmp_path: Path, capsys: pytest.CaptureF
         ("tokenizer: {vocab_size: many}\ncorpus: {sources: [/nowhere]}", "vocab_size = 'many'"),
         ("tokenizer: {vocab_sise: 9}\ncorpus: {sources: [/nowhere]}", "did you mean 'vocab_size'"),
         ("pretrain: {stesp: 9}\ncorpus: {sources: [/nowhere]}", "did you mean 'steps'"),
+        ("pretrain: {model: {num_layer: 7}}\ncorpus: {sources: [/nowhere]}", "did you mean 'num_layers'"),
+        ("pretrain: {checkpoint_store: 'ftp://x/y'}\ncorpus: {sources: [/nowhere]}", "ftp://x/y: no folder"),
+        ("pretrain: {mlflow_experiment: x}\ncorpus: {sources: [/nowhere]}", "pip install mlflow"),
+        ("pretrain: {tokenizer: /nowhere/else}\ncorpus: {sources: [/nowhere]}", "/nowhere/else: no T5 tokenizer"),
         ("corpus: {sources: [/nowhere]}", "/nowhere"),
     ):
         config.write_text(text)

@@ -34,6 +34,8 @@ def test_parameter_count_is_the_papers(preset: str) -> None:
 def test_unknown_preset_names_the_known_ones() -> None:
     with pytest.raises(ModelInputError, match="tiny, small, base, large"):
         DocFormerV2Config.preset("huge")
+    with pytest.raises(ModelInputError, match="unknown model field 'num_layer'; did you mean 'num_layers'"):
+        DocFormerV2Config.preset("tiny", num_layer=7)
     assert set(PRESETS) == {"tiny", "small", "base", "large"}
 
 

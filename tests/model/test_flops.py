@@ -29,6 +29,12 @@ def test_the_rule_counts_what_a_step_multiplies(change: dict[str, str]) -> None:
     first_convolution = 2 * 3 * 4 * 4 * (16 * 12)
     assert counter.get_total_flops() == pytest.approx(2 * (ours.total - first_convolution), rel=1e-3)
 
+    del batch["labels"]  # without denoising no decoder runs
+    with FlopCounterMode(display=False) as counter:
+        model(**batch).loss.backward()
+    ours = step_flops(config, 12, 0, pairs=5)
+    assert counter.get_total_flops() == pytest.approx(2 * (ours.total - first_convolution), rel=1e-3)
+
 
 def test_mfu_of_an_unknown_peak_is_none() -> None:
     assert mfu(1e12, torch.device("cpu"), torch.float32) is None

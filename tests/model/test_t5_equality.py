@@ -183,3 +183,5 @@ def test_sizes_that_differ_are_named(tmp_path: Path) -> None:
         warm_start(small_model(), str(tmp_path))
     with pytest.raises(ModelInputError, match="no such folder"):
         model_from_t5(str(tmp_path / "absent"))
+    with pytest.raises(ModelInputError, match="unknown model field 'dropout'"):
+        config_from_t5(str(tmp_path), dropout=0.1)
