@@ -75,7 +75,9 @@ class LaunchSettings(BaseModel):
         description="SkyPilot: bucket as storage, cached writes",
     )
     idle_minutes: int = Field(5, ge=1, description="after which an idle node is given back")
-    keep_hours: float = Field(1.0, ge=0, description="that a finished job's record stays")
+    keep_hours: float = Field(
+        0.0, ge=0, description="KubeRay: that a finished job's cluster stays, with its GPUs, for a look at it"
+    )
     env: Annotated[Mapping[str, str], AfterValidator(plain_variables)] = Field(
         default_factory=dict, description="environment variables; no secrets"
     )

@@ -276,6 +276,13 @@ def test_a_corpus_may_lie_in_a_store(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert "not below /data" in refused(capsys, "kuberay", config(tmp_path, {"corpus": "https://host/a"}))
 
 
+def test_a_finished_job_gives_its_gpus_back_unless_told_otherwise(tmp_path: Path) -> None:
+    for changes, seconds in (({}, 0), ({"keep_hours": 0.5}, 1800)):
+        out = launch("kuberay", config(tmp_path, **changes), "--overwrite")
+        job = next(found for found in objects(out) if found["kind"] == "RayJob")["spec"]
+        assert (job["shutdownAfterJobFinishes"], job["ttlSecondsAfterFinished"]) == (True, seconds)
+
+
 def test_other_commands_and_workers(tmp_path: Path) -> None:
     path = config(tmp_path)
     out = launch("kuberay", path, "--workers", "2", "--", "corpus", "build", "/data/pdfs", "--out", "/data/corpus")
