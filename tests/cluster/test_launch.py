@@ -283,6 +283,13 @@ def test_a_finished_job_gives_its_gpus_back_unless_told_otherwise(tmp_path: Path
         assert (job["shutdownAfterJobFinishes"], job["ttlSecondsAfterFinished"]) == (True, seconds)
 
 
+def test_what_is_to_be_typed_names_the_namespace(tmp_path: Path) -> None:
+    head = (launch("kuberay", config(tmp_path, namespace="pages")) / "raycluster.yaml").read_text().split("---")[0]
+    typed = [line for line in head.splitlines() if "kubectl" in line and " apply " not in line]
+    assert len(typed) == 2  # what is applied says its namespace itself
+    assert all("kubectl -n pages " in line for line in typed)
+
+
 def test_other_commands_and_workers(tmp_path: Path) -> None:
     path = config(tmp_path)
     out = launch("kuberay", path, "--workers", "2", "--", "corpus", "build", "/data/pdfs", "--out", "/data/corpus")
