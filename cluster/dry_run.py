@@ -15,7 +15,7 @@ from pipelines.folders.blame import named
 def dry_run(settings: PretrainSettings) -> dict[str, Any]:
     """What the largest step takes: pages of a forward, memory of the worker that needs most, seconds.
 
-    The run's own folder is neither read nor written; the workers meet in a folder beside it.
+    The run's own folder and its checkpoint store are neither read nor written; the workers meet in a folder beside it.
 
     Raises:
         UsageError: bad input, or the step does not fit in memory; the message says what would.
@@ -27,7 +27,7 @@ def dry_run(settings: PretrainSettings) -> dict[str, Any]:
         raise UsageError(f"{beside}: is there already; another dry run may use it, else delete it")
     try:
         with named(out, beside):
-            pretrain(settings.model_copy(update={"out": str(beside)}))
+            pretrain(settings.model_copy(update={"out": str(beside), "checkpoint_store": None}))
         trial = RunFolder(beside).noted("largest")[-1]
     finally:
         shutil.rmtree(beside, ignore_errors=True)
