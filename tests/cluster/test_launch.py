@@ -241,7 +241,9 @@ def test_tokens_are_asked_for_in_every_file(tmp_path: Path) -> None:
         ({"out": "runs/base"}, {}, "pretrain.out = 'runs/base': not below /data"),
         ({"out": "/data/../etc"}, {}, "not below /data"),
         ({"corpus": ["/data/a=2", "/tmp/b=1"]}, {}, "pretrain.corpus = '/tmp/b'"),
-        ({"workers": "4:2"}, {}, "MIN <= MAX"),
+        ({"workers": "4:2"}, {}, "MIN is more than MAX"),
+        ({"stepz": 5}, {}, "unknown key 'stepz'; did you mean 'steps'?"),
+        ({"zero": 9}, {}, "less than or equal to 3"),
         ({}, {"image": "registry.example/docformer:latest"}, "names no version"),
         ({}, {"image": "localhost:5000/docformer"}, "names no version"),
         ({}, {"nodes": 3}, "unknown key 'nodes'"),
@@ -307,11 +309,38 @@ def test_a_whole_run_is_launched_where_the_file_has_one(tmp_path: Path, capsys: 
     whole = yaml.safe_load(path.read_text())
     for name in ("corpus", "out", "tokenizer"):
         del whole["pretrain"][name]
+    whole["corpus"] = {"sources": ["/data/pdfs", "https://host/list.csv"]}
     path.write_text(yaml.safe_dump({**whole, "run": {"out": "/data/all"}}))
     job = next(found for found in objects(launch("kuberay", path)) if found["kind"] == "RayJob")["spec"]
     assert job["entrypoint"] == "docformer run --config /etc/docformer/run.yaml"
     path.write_text(yaml.safe_dump({**whole, "run": {"out": "out"}}))
     assert "run.out = 'out': not below /data" in refused(capsys, "kuberay", path)
+    path.write_text(yaml.safe_dump({**whole, "run": {"out": "/data/all"}, "corpus": {"sources": ["/home/me/pdfs"]}}))
+    assert "corpus.sources = '/home/me/pdfs': not below /data" in refused(capsys, "kuberay", path)
+
+
+def test_flags_of_the_command_count_as_they_will_for_the_job(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = config(tmp_path, {"workers": 1})
+    for words, says in (
+        (("pretrain", "--out", "/tmp/elsewhere"), "pretrain.out = '/tmp/elsewhere': not below /data"),
+        (("pretrain", "--corpus", "/data/a=2", "/home/me/b"), "pretrain.corpus = '/home/me/b'"),
+        (("pretrain", "--zero", "9"), "zero"),
+        (("corpus", "build", "/home/me/pdfs", "--out=/data/corpus"), "corpus.sources = '/home/me/pdfs'"),
+        (("corpus", "build", "/data/pdfs"), "corpus.out is not set"),
+        (("corpus", "update", "corpus"), "corpus.out = 'corpus'"),
+    ):
+        assert says in refused(capsys, "skypilot", path, "--", *words)
+    # A flag among the words wins, as it does when the job runs; where the file names no folder, one there will do.
+    written = yaml.safe_load(path.read_text())
+    del written["pretrain"]["out"]
+    path.write_text(yaml.safe_dump(written))
+    assert "out is required" in refused(capsys, "skypilot", path)
+    words = ("--workers", "4", "--", "pretrain", "--workers", "16", "--out=/data/x")
+    task = yaml.safe_load((launch("skypilot", path, *words) / "docformer.sky.yaml").read_text())
+    assert task["num_nodes"] == 2
+    assert "docformer pretrain --workers 16 --out=/data/x --resume --config" in task["run"]
 
 
 def test_dashboard_names_only_what_is_exported(tmp_path: Path) -> None:
