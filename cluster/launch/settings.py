@@ -47,7 +47,9 @@ class LaunchSettings(BaseModel):
         "extra", description="nodes that may be taken away: none; those above the smallest number of workers; all"
     )
     cpu_nodes: str = Field(
-        "0:0", pattern=r"^\d+:\d+$", description="MIN:MAX nodes without GPU beside them, for building corpora"
+        "0:0",
+        pattern=r"^\d+:\d+$",
+        description="MIN:MAX nodes without GPU beside them, for building corpora; none with SkyPilot",
     )
     cpu_node_cpus: int = Field(16, ge=2, description="CPUs of such a node")
     cpu_node_memory_gb: int = Field(64, ge=4, description="memory of such a node, GB")

@@ -285,6 +285,12 @@ def test_a_finished_job_gives_its_gpus_back_unless_told_otherwise(tmp_path: Path
         assert (job["shutdownAfterJobFinishes"], job["ttlSecondsAfterFinished"]) == (True, seconds)
 
 
+def test_skypilot_says_that_it_has_no_nodes_of_another_kind(tmp_path: Path) -> None:
+    for nodes, said in (("0:10", 1), ("0:0", 0)):
+        out = launch("skypilot", config(tmp_path, cpu_nodes=nodes), "--overwrite")
+        assert (out / "docformer.sky.yaml").read_text().count("launch.cpu_nodes is left out") == said
+
+
 def test_what_is_to_be_typed_names_the_namespace(tmp_path: Path) -> None:
     head = (launch("kuberay", config(tmp_path, namespace="pages")) / "raycluster.yaml").read_text().split("---")[0]
     typed = [line for line in head.splitlines() if "kubectl" in line and " apply " not in line]
