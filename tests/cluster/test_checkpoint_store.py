@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import shutil
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -189,9 +190,12 @@ def test_a_store_that_goes_away_is_one_error(tiny_run: Run, tmp_path: Path, monk
     assert "\n" not in str(error.value)
 
 
-def test_a_dry_run_leaves_the_store_alone(bucket: str, tiny_run: Run, tmp_path: Path) -> None:
+def test_a_dry_run_leaves_the_store_and_the_trackers_alone(
+    bucket: str, tiny_run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     place = folder_of(f"{bucket}/tried")
-    trial = tiny_run(tmp_path / "run", checkpoint_store=place.address, dry_run=True)
+    monkeypatch.setitem(sys.modules, "wandb", None)  # to begin a run there would fail
+    trial = tiny_run(tmp_path / "run", checkpoint_store=place.address, wandb_project="pages", dry_run=True)
     dry_run(trial)
     assert place.empty()
     place.write_text("facts.json", "those of a run that is there")
