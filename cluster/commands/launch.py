@@ -7,7 +7,6 @@ from typing import Any
 from cluster.commands.command import add_command
 from cluster.launch.settings import LaunchSettings
 from cluster.options import add_flags, load_settings, read_section
-from pipelines.errors import UsageError
 
 TARGETS = {
     "kuberay": "a RayJob and a RayCluster for Kubernetes",
@@ -58,8 +57,12 @@ def run(args: argparse.Namespace) -> int:
     from cluster.launch.nodes import workers_of
 
     settings = load_settings(LaunchSettings, "launch", args.config, vars(args))
-    workers = workers_of(read_section(args.config, "pretrain"), args.workers)
     crds = getattr(args, "crd", [])
+    words = list(args.words)
+    if args.check is not None and not words:  # the files hold their own command
+        workers = workers_of(read_section(args.config, "pretrain"), args.workers)
+    else:
+        words, workers = command_of(words, args.config, settings.mount, args.workers)
     if args.check is not None:
         names = check_folder(args.target, args.check, settings, workers)
         texts = {name: (args.check / name).read_text(encoding="utf-8") for name in names}
@@ -67,9 +70,6 @@ def run(args: argparse.Namespace) -> int:
             check_definitions(texts, crds)
         print(f"{args.check}: {', '.join(names)} fit the run ({workers} workers)")
         return 0
-    if not args.config.is_file():
-        raise UsageError(f"{args.config}: not found")
-    words = command_of(list(args.words), args.config, settings.mount)
     files = make(args.target, settings, workers, words, _job_config(args), args.out)
     if crds:
         check_definitions(files, crds)

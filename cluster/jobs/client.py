@@ -6,13 +6,15 @@ import os
 import socket
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from pipelines.errors import JobError, UsageError
+
+Answer = TypeVar("Answer")
 
 DEFAULT_ADDRESS = "http://127.0.0.1:8265"
 CONNECT_S = 10.0
@@ -146,30 +148,28 @@ class Jobs:
         """
         import aiohttp
 
-        job, shown, answered = self.get(job_id), 0, time.monotonic()
+        shown = 0
+
+        async def print_rest() -> None:
+            nonlocal shown
+            seen = 0  # a new connection tells everything from the beginning
+            async for text in self._client.tail_job_logs(job_id):
+                sys.stdout.write(text[max(0, shown - seen) :])
+                sys.stdout.flush()
+                seen += len(text)
+                shown = max(shown, seen)
+
+        self.get(job_id)
         while True:
-            try:
-                shown = asyncio.run(self._print_from(job_id, shown))
-                job, answered = self.get(job_id), time.monotonic()
-            except (RuntimeError, OSError, TimeoutError, aiohttp.ClientError, UsageError):
-                # The connection went away, the job need not have.
-                if time.monotonic() - answered > PATIENCE_S:
-                    raise
+            # The connection went away, the job need not have.
+            with suppress(UsageError, JobError, aiohttp.ClientError), self._clear_errors(job_id):
+                asyncio.run(print_rest())
+            job = _patiently(lambda: self.get(job_id))
             if job.ended:
-                sys.stdout.write(self.logs(job_id)[shown:])
+                sys.stdout.write(_patiently(lambda: self.logs(job_id))[shown:])
                 sys.stdout.flush()
                 return job
             time.sleep(POLL_S)
-
-    async def _print_from(self, job_id: str, shown: int) -> int:
-        seen = 0
-        async for text in self._client.tail_job_logs(job_id):
-            new = text[max(0, shown - seen) :]
-            seen += len(text)
-            sys.stdout.write(new)
-            sys.stdout.flush()
-            shown = max(shown, seen)
-        return shown
 
     def stop(self, job_id: str, wait_s: float) -> Job:
         """Ask a job to end as SIGTERM does, wait for it, and return how it ended.
@@ -217,6 +217,18 @@ def _knock(address: str) -> None:
         socket.create_connection((str(parts.hostname), port), timeout=CONNECT_S).close()
     except OSError as error:
         raise UsageError(f"{address}: nothing answers ({_short(error)}); {ADDRESS_HINT}") from None
+
+
+def _patiently(ask: Callable[[], Answer]) -> Answer:
+    """What `ask` returns, asked again for PATIENCE_S seconds while it raises."""
+    began = time.monotonic()
+    while True:
+        try:
+            return ask()
+        except (UsageError, JobError):
+            if time.monotonic() - began > PATIENCE_S:
+                raise
+            time.sleep(POLL_S)
 
 
 def _job(info: Any) -> Job:

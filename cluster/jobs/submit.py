@@ -1,5 +1,6 @@
 """A docformer command as a Ray job: the project travels along, the environment is pinned, places are the cluster's."""
 
+import argparse
 import os
 import secrets
 import shlex
@@ -56,7 +57,7 @@ def complete_words(words: list[str], config: Path | None) -> list[str]:
     return ["run"] if read_section(config, "run") else ["pretrain"]
 
 
-def check_command(words: list[str], config: Path | None) -> None:
+def check_command(words: list[str], config: Path | None) -> argparse.Namespace:
     """Parse `words` as the cluster will, so that a mistake is found before anything is sent; it exits on one.
 
     Raises:
@@ -68,9 +69,10 @@ def check_command(words: list[str], config: Path | None) -> None:
         raise UsageError("no command; write it after --, like: docformer submit --address URL -- corpus stats CORPUS")
     if words[0] in AT_HOME:
         raise UsageError(f"{words[0]} runs here, not on a cluster")
-    args = build_parser().parse_args(words)
+    args: argparse.Namespace = build_parser().parse_args(words)
     if config is not None and not hasattr(args, "config"):
         raise UsageError(f"{args.command_name} takes no --config; submit it without one")
+    return args
 
 
 def runtime_env(project: Path, job_id: str, settings: SubmitSettings) -> dict[str, Any]:

@@ -5,7 +5,6 @@ from pathlib import Path
 from cluster.jobs.project import job_config
 from cluster.launch.files import CHECKS, make
 from cluster.launch.job import command_of
-from cluster.launch.nodes import workers_of
 from cluster.launch.settings import LaunchSettings
 from cluster.options import load_settings, read_section
 from pipelines.errors import UsageError
@@ -20,11 +19,10 @@ def launch_fit(config: Path) -> dict[str, str]:
     if not read_section(config, "launch"):
         return {}
     settings = load_settings(LaunchSettings, "launch", config, {})
-    workers = workers_of(read_section(config, "pretrain"), None)
     found = {}
     for target in CHECKS:
         try:
-            words = command_of([], config, settings.mount)
+            words, workers = command_of([], config, settings.mount)
             make(target, settings, workers, words, job_config(config), Path("launch"))
             found[target] = f"fits {workers} workers"
         except UsageError as error:

@@ -1,54 +1,101 @@
-"""The docformer command of a launch file, and its places, which must be on the storage that outlives the nodes."""
+"""The docformer command of a launch file: its settings, workers and places as the job will find them, checked here."""
 
+from argparse import Namespace
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from cluster.jobs.submit import check_command, complete_words
-from cluster.options import read_section
+from cluster.launch.nodes import Range, workers_of
+from cluster.options import load_settings, read_section, read_sources
+from cluster.settings import PretrainSettings
+from cluster.workflow.run import workflow
+from cluster.workflow.settings import RunSettings, TokenizerSettings
 from pipelines.errors import UsageError
 from pipelines.folders.clients import SCHEMES
+from pipelines.settings import CorpusSettings
+from pipelines.sources.places import scheme_of
 
 # A job that starts again after losing its cluster goes on instead of beginning anew.
 RESUMABLE = ("pretrain", "corpus build")
 
 
-# Where a corpus may lie as well as on the storage.
-STORES = tuple(f"{scheme}://" for scheme in SCHEMES)
-# The sections whose places a command uses; its own says where its output goes.
-PLACES = {"pretrain": ("pretrain",), "corpus": ("corpus",), "run": ("run", "pretrain")}
+class Place(NamedTuple):
+    """Where a command reads or writes; with `elsewhere` it need not be on the storage."""
+
+    what: str
+    path: str
+    elsewhere: bool = False
 
 
-def command_of(words: list[str], config: Path, mount: str) -> list[str]:
-    """`words` (the configuration file's own command when there are none), complete: resumable, its places checked.
+def command_of(words: list[str], config: Path, mount: str, workers: str | None = None) -> tuple[list[str], Range]:
+    """The complete, resumable command, and the training workers it asks for.
+
+    Args:
+        words: a docformer command; without words the configuration file's own.
+        config: the file that the job gets.
+        mount: the storage that outlives the nodes.
+        workers: in place of the file's.
 
     Raises:
-        UsageError: not a command for a cluster, or a place that is not below `mount`.
+        UsageError: not a command for a cluster, settings that it would refuse, or a place that is not below `mount`.
     """
     words = complete_words(words, config)
-    check_command(words, config)
-    if any(" ".join(words).startswith(command) for command in RESUMABLE) and "--resume" not in words:
+    args = check_command(words, config)
+    command = args.command_name.removeprefix("docformer ")
+    asked = {} if workers is None else {"workers": workers}
+    places: list[Place] = []
+    run: PretrainSettings | None = None
+    if command == "pretrain":
+        run = load_settings(PretrainSettings, "pretrain", config, {**asked, **vars(args)})
+        places = _of_pretraining(run)
+    elif command == "run":
+        run, places = _of_workflow(config, asked)
+    elif command in ("corpus build", "corpus update"):
+        places = _of_corpus(config, args)
+    for place in places:
+        if not place.elsewhere and (not Path(place.path).is_relative_to(mount) or ".." in Path(place.path).parts):
+            where = f"not below {mount}, the storage that outlives the nodes (launch.mount)"
+            raise UsageError(f"{place.what} = {place.path!r}: {where}")
+    if command in RESUMABLE and not args.resume:
         words = [*words, "--resume"]
-    for section in PLACES.get(words[0], ()):
-        written = read_section(config, section)
-        for name in ("corpus", "out", "tokenizer", "init"):
-            for place in _places(written, name):
-                if "corpus" in (section, name) and place.startswith(STORES):
-                    continue
-                _check_place(f"{config}, {section}.{name}", place, mount, hub=name in ("tokenizer", "init"))
-    if words[0] in PLACES and "--out" not in words and not read_section(config, words[0]).get("out"):
-        raise UsageError(f"{config}: {words[0]}.out is not set; give it a folder below {mount}")
-    return words
+    if run is not None:
+        return words, Range(run.min_workers, run.max_workers)
+    return words, workers_of(read_section(config, "pretrain"), workers)
 
 
-def _places(written: Mapping[str, Any], name: str) -> list[str]:
-    value = written.get(name)
-    values = value if isinstance(value, list) else [value] if value else []
-    return [str(place).rpartition("=")[0] or str(place) for place in values]
+def _of_pretraining(run: PretrainSettings) -> list[Place]:
+    corpora = [Place("pretrain.corpus", corpus.path, scheme_of(corpus.path) in SCHEMES) for corpus in run.corpora]
+    models = [
+        Place(f"pretrain.{name}", place, _is_hub_name(place))
+        for name in ("tokenizer", "init")
+        if (place := getattr(run, name)) is not None
+    ]
+    return [*corpora, Place("pretrain.out", run.out), *models]
 
 
-def _check_place(what: str, place: str, mount: str, hub: bool) -> None:
-    if hub and not place.startswith((".", "/", "~")) and place.count("/") <= 1:
-        return  # the name of a model on a hub
-    if not Path(place).is_relative_to(mount) or ".." in Path(place).parts:
-        raise UsageError(f"{what} = {place!r}: not below {mount}, the storage that outlives the nodes (launch.mount)")
+def _of_workflow(config: Path, asked: Mapping[str, Any]) -> tuple[PretrainSettings, list[Place]]:
+    out = load_settings(RunSettings, "run", config, {}).out
+    workflow(config)
+    load_settings(TokenizerSettings, "tokenizer", config, {})
+    made = {name: out for name in ("corpus", "tokenizer", "out") if name not in read_section(config, "pretrain")}
+    run = load_settings(PretrainSettings, "pretrain", config, {**asked, **made})
+    return run, [Place("run.out", out), *_of_pretraining(run), *_of_corpus(config, Namespace(out=out))]
+
+
+def _of_corpus(config: Path, args: Namespace) -> list[Place]:
+    load_settings(CorpusSettings, "corpus", config, vars(args), besides=frozenset({"sources", "out"}))
+    sources = getattr(args, "sources", None) or read_sources(config)
+    updated = getattr(args, "corpus", None)  # `corpus update` may have no more than that
+    out = args.out or updated or read_section(config, "corpus").get("out")
+    for name, given in (("sources", sources or updated), ("out", out)):
+        if not given:
+            raise UsageError(f"{config}: corpus.{name} is not set; name what the nodes can reach")
+    return [
+        *(Place("corpus.sources", source, bool(scheme_of(source))) for source in sources),
+        *(Place("corpus.out", str(place), scheme_of(str(place)) in SCHEMES) for place in (updated or out, out)),
+    ]
+
+
+def _is_hub_name(place: str) -> bool:
+    return not place.startswith((".", "/", "~")) and place.count("/") <= 1

@@ -163,12 +163,13 @@ def head_comment(settings: LaunchSettings, folder: Path) -> str:
     """How to use the files, as comment lines."""
     made = f"kubectl apply -f {folder}/storage.yaml, once; then: " if settings.storage_gb is not None else ""
     token = settings.token_secret or settings.name
+    kubectl = f"kubectl -n {settings.namespace}"
     lines = (
         "Written by docformer launch kuberay; needs KubeRay 1.6 or newer (authOptions).",
         f"A job:     {made}kubectl apply -f {folder}/rayjob.yaml",
         f"A cluster: kubectl apply -f {folder}/raycluster.yaml, then from here",
-        f"           kubectl port-forward service/{settings.name}-head-svc 8265",
-        f"           kubectl get secret {token} -o jsonpath='{{.data.auth_token}}' | base64 -d > token",
+        f"           {kubectl} port-forward service/{settings.name}-head-svc 8265",
+        f"           {kubectl} get secret {token} -o jsonpath='{{.data.auth_token}}' | base64 -d > token",
         f"           RAY_AUTH_TOKEN_PATH=token docformer submit --python python --folder {settings.mount} -- COMMAND",
         f"Edited it? docformer launch kuberay --config run.yaml --check {folder}",
     )

@@ -47,7 +47,9 @@ class LaunchSettings(BaseModel):
         "extra", description="nodes that may be taken away: none; those above the smallest number of workers; all"
     )
     cpu_nodes: str = Field(
-        "0:0", pattern=r"^\d+:\d+$", description="MIN:MAX nodes without GPU beside them, for building corpora"
+        "0:0",
+        pattern=r"^\d+:\d+$",
+        description="MIN:MAX nodes without GPU beside them, for building corpora; none with SkyPilot",
     )
     cpu_node_cpus: int = Field(16, ge=2, description="CPUs of such a node")
     cpu_node_memory_gb: int = Field(64, ge=4, description="memory of such a node, GB")
@@ -75,7 +77,9 @@ class LaunchSettings(BaseModel):
         description="SkyPilot: bucket as storage, cached writes",
     )
     idle_minutes: int = Field(5, ge=1, description="after which an idle node is given back")
-    keep_hours: float = Field(1.0, ge=0, description="that a finished job's record stays")
+    keep_hours: float = Field(
+        0.0, ge=0, description="KubeRay: that a finished job's cluster stays, with its GPUs, for a look at it"
+    )
     env: Annotated[Mapping[str, str], AfterValidator(plain_variables)] = Field(
         default_factory=dict, description="environment variables; no secrets"
     )

@@ -114,4 +114,6 @@ def head_comment(settings: LaunchSettings, workers: Range, name: str) -> str:
     ]
     if workers.least != workers.most:
         lines.append(f"SkyPilot's nodes come and go together: there are always enough for {workers.most} workers.")
+    if Range.parse(settings.cpu_nodes, "launch.cpu_nodes", smallest=0).most:
+        lines.append("SkyPilot's nodes are all alike: launch.cpu_nodes is left out.")
     return "".join(f"# {line}\n" for line in lines)

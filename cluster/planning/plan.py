@@ -185,7 +185,9 @@ class Planner:
         """Bytes on disk, and what the store costs in a month."""
         corpus = self.pages * self.plan.bytes_per_page
         checkpoint = 12.0 * self.model.parameters
-        kept = checkpoint * (self.run.keep_checkpoints + 1)  # one more while the newest is being written
+        run = self.run
+        for_good = run.steps // math.lcm(run.keep_every, run.checkpoint_every) if run.keep_every else 0
+        kept = checkpoint * (for_good + run.keep_checkpoints + 1)  # one more while the newest is being written
         dollars = (corpus + kept) / 1e12 * self.plan.dollars_per_tb_month
         return {"corpus": corpus, "checkpoint": checkpoint, "checkpoints_kept": kept, "dollars_a_month": dollars}
 

@@ -10,6 +10,7 @@ from typing import IO, Any
 import yaml
 
 from cluster.checkpoints.shelf import complete, shelf_of, step_of
+from cluster.runs.json_lines import JsonLines
 from cluster.settings import FREE_ON_RESUME, PretrainSettings
 from pipelines.corpus.shards import write_text
 from pipelines.errors import UsageError
@@ -77,14 +78,11 @@ class RunFolder:
 
     def note(self, kind: str, text: str, **values: Any) -> None:
         """Add a line to events.jsonl."""
-        with self.events.open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"time": time.time(), "kind": kind, "text": text, **values}) + "\n")
+        JsonLines(self.events).append({"time": time.time(), "kind": kind, "text": text, **values})
 
     def noted(self, kind: str | None = None) -> list[dict[str, Any]]:
         """The events so far, of one kind or all."""
-        lines = self.events.read_text(encoding="utf-8").splitlines(keepends=True) if self.events.exists() else []
-        events = [json.loads(line) for line in lines if line.endswith("\n")]
-        return [event for event in events if kind in (None, event["kind"])]
+        return [event for event in JsonLines(self.events).all() if kind in (None, event["kind"])]
 
     def noted_since_launch(self, kind: str) -> list[dict[str, Any]]:
         """The events of one kind since the run was last launched."""

@@ -1,12 +1,12 @@
 """A run's held-out scores beside their baselines, and a verdict on each thing that pretraining promised to learn."""
 
-import json
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cluster.runs.json_lines import JsonLines
 from pipelines.errors import UsageError
 
 LINE_MARGIN = 0.15  # token-to-line must beat the majority class by this much
@@ -50,14 +50,7 @@ def read_metrics(run: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]
     path = run / "metrics.jsonl"
     if not path.is_file():
         raise UsageError(f"{path} is missing; give the folder of a `docformer pretrain` run")
-    lines = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(keepends=True), start=1):
-        if not line.endswith("\n"):
-            break  # it is being written
-        try:
-            lines.append(dict(json.loads(line)))
-        except (ValueError, TypeError):
-            raise UsageError(f"{path} line {number} is no JSON object; the file is damaged") from None
+    lines = JsonLines(path).all(strict=True)
     held_out = [line for line in lines if line.get("split") == "eval"]
     return [line for line in lines if line.get("split") != "eval"], held_out
 

@@ -1,11 +1,10 @@
 """Follows a run's files while its workers train: a progress bar, held-out scores as they come, trouble in one line."""
 
-import json
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from cluster.runs.folder import RunFolder
+from cluster.runs.json_lines import JsonLines
 from pipelines.progress import Progress
 
 SHOWN_EVENTS = frozenset(
@@ -26,7 +25,7 @@ class Watch:
 
     def __init__(self, run: RunFolder, steps: int) -> None:
         self.scores: dict[str, Any] = {}
-        self._metrics, self._events = _Tail(run.metrics), _Tail(run.events)
+        self._metrics, self._events = JsonLines(run.metrics), JsonLines(run.events)
         self._shown = 0
         for line in self._metrics.new():
             self._take(line)
@@ -67,27 +66,6 @@ class Watch:
     ) -> None:
         self.look()
         self._progress.__exit__(kind, error, trace)
-
-
-class _Tail:
-    """New whole lines of a file of JSON lines; from the beginning again when the file is replaced."""
-
-    def __init__(self, path: Path) -> None:
-        self._path, self._inode, self._offset = path, -1, 0
-
-    def new(self) -> list[dict[str, Any]]:
-        try:
-            with self._path.open("rb") as file:
-                inode = self._path.stat().st_ino
-                if inode != self._inode:
-                    self._inode, self._offset = inode, 0
-                file.seek(self._offset)
-                data = file.read()
-        except FileNotFoundError:
-            return []
-        whole = data[: data.rfind(b"\n") + 1]
-        self._offset += len(whole)
-        return [json.loads(line) for line in whole.splitlines()]
 
 
 def _note(line: dict[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 import importlib
 import math
+import secrets
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -39,12 +40,16 @@ class TensorBoard:
 
 
 class WeightsAndBiases:
-    """A run in a W&B project, found again by its folder's name on a resume."""
+    """A run in a W&B project; on a resume the run goes on."""
 
     def __init__(self, run: Path, project: str, settings: Mapping[str, Any]) -> None:
         wandb = _installed("wandb", "wandb_project")
+        kept = run / "wandb-run-id"
+        if not kept.is_file():  # folders of many runs may have one name
+            kept.write_text(secrets.token_hex(8) + "\n")
+        name, known = "/".join(run.parts[-2:]), kept.read_text().strip()
         self._run = wandb.init(
-            project=project, name=run.name, id=run.name, resume="allow", dir=str(run), config=dict(settings)
+            project=project, name=name, id=known, resume="allow", dir=str(run), config=dict(settings)
         )
 
     def log(self, step: int, figures: Mapping[str, float]) -> None:

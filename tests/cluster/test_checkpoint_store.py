@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import shutil
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -16,6 +17,7 @@ import pipelines.folders.store as store_folder
 from cluster.checkpoints.checkpoint import newest_good
 from cluster.checkpoints.shelf import complete
 from cluster.checkpoints.writer import CheckpointWriter
+from cluster.dry_run import dry_run
 from cluster.pretraining import pretrain
 from cluster.runs.folder import RunFolder
 from cluster.settings import PretrainSettings
@@ -186,3 +188,16 @@ def test_a_store_that_goes_away_is_one_error(tiny_run: Run, tmp_path: Path, monk
     with pytest.raises(UsageError, match=f"{place}: cannot be used") as error:
         pretrain(settings.model_copy(update={"steps": 4}), resume=True)
     assert "\n" not in str(error.value)
+
+
+def test_a_dry_run_leaves_the_store_and_the_trackers_alone(
+    bucket: str, tiny_run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = folder_of(f"{bucket}/tried")
+    monkeypatch.setitem(sys.modules, "wandb", None)  # to begin a run there would fail
+    trial = tiny_run(tmp_path / "run", checkpoint_store=place.address, wandb_project="pages", dry_run=True)
+    dry_run(trial)
+    assert place.empty()
+    place.write_text("facts.json", "those of a run that is there")
+    assert dry_run(trial)["micro_batch_pages"] == 2
+    assert place.names() == ["facts.json"]

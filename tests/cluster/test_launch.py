@@ -241,7 +241,9 @@ def test_tokens_are_asked_for_in_every_file(tmp_path: Path) -> None:
         ({"out": "runs/base"}, {}, "pretrain.out = 'runs/base': not below /data"),
         ({"out": "/data/../etc"}, {}, "not below /data"),
         ({"corpus": ["/data/a=2", "/tmp/b=1"]}, {}, "pretrain.corpus = '/tmp/b'"),
-        ({"workers": "4:2"}, {}, "MIN <= MAX"),
+        ({"workers": "4:2"}, {}, "MIN is more than MAX"),
+        ({"stepz": 5}, {}, "unknown key 'stepz'; did you mean 'steps'?"),
+        ({"zero": 9}, {}, "less than or equal to 3"),
         ({}, {"image": "registry.example/docformer:latest"}, "names no version"),
         ({}, {"image": "localhost:5000/docformer"}, "names no version"),
         ({}, {"nodes": 3}, "unknown key 'nodes'"),
@@ -276,6 +278,26 @@ def test_a_corpus_may_lie_in_a_store(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert "not below /data" in refused(capsys, "kuberay", config(tmp_path, {"corpus": "https://host/a"}))
 
 
+def test_a_finished_job_gives_its_gpus_back_unless_told_otherwise(tmp_path: Path) -> None:
+    for changes, seconds in (({}, 0), ({"keep_hours": 0.5}, 1800)):
+        out = launch("kuberay", config(tmp_path, **changes), "--overwrite")
+        job = next(found for found in objects(out) if found["kind"] == "RayJob")["spec"]
+        assert (job["shutdownAfterJobFinishes"], job["ttlSecondsAfterFinished"]) == (True, seconds)
+
+
+def test_skypilot_says_that_it_has_no_nodes_of_another_kind(tmp_path: Path) -> None:
+    for nodes, said in (("0:10", 1), ("0:0", 0)):
+        out = launch("skypilot", config(tmp_path, cpu_nodes=nodes), "--overwrite")
+        assert (out / "docformer.sky.yaml").read_text().count("launch.cpu_nodes is left out") == said
+
+
+def test_what_is_to_be_typed_names_the_namespace(tmp_path: Path) -> None:
+    head = (launch("kuberay", config(tmp_path, namespace="pages")) / "raycluster.yaml").read_text().split("---")[0]
+    typed = [line for line in head.splitlines() if "kubectl" in line and " apply " not in line]
+    assert len(typed) == 2  # what is applied says its namespace itself
+    assert all("kubectl -n pages " in line for line in typed)
+
+
 def test_other_commands_and_workers(tmp_path: Path) -> None:
     path = config(tmp_path)
     out = launch("kuberay", path, "--workers", "2", "--", "corpus", "build", "/data/pdfs", "--out", "/data/corpus")
@@ -293,11 +315,38 @@ def test_a_whole_run_is_launched_where_the_file_has_one(tmp_path: Path, capsys: 
     whole = yaml.safe_load(path.read_text())
     for name in ("corpus", "out", "tokenizer"):
         del whole["pretrain"][name]
+    whole["corpus"] = {"sources": ["/data/pdfs", "https://host/list.csv"]}
     path.write_text(yaml.safe_dump({**whole, "run": {"out": "/data/all"}}))
     job = next(found for found in objects(launch("kuberay", path)) if found["kind"] == "RayJob")["spec"]
     assert job["entrypoint"] == "docformer run --config /etc/docformer/run.yaml"
     path.write_text(yaml.safe_dump({**whole, "run": {"out": "out"}}))
     assert "run.out = 'out': not below /data" in refused(capsys, "kuberay", path)
+    path.write_text(yaml.safe_dump({**whole, "run": {"out": "/data/all"}, "corpus": {"sources": ["/home/me/pdfs"]}}))
+    assert "corpus.sources = '/home/me/pdfs': not below /data" in refused(capsys, "kuberay", path)
+
+
+def test_flags_of_the_command_count_as_they_will_for_the_job(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = config(tmp_path, {"workers": 1})
+    for words, says in (
+        (("pretrain", "--out", "/tmp/elsewhere"), "pretrain.out = '/tmp/elsewhere': not below /data"),
+        (("pretrain", "--corpus", "/data/a=2", "/home/me/b"), "pretrain.corpus = '/home/me/b'"),
+        (("pretrain", "--zero", "9"), "zero"),
+        (("corpus", "build", "/home/me/pdfs", "--out=/data/corpus"), "corpus.sources = '/home/me/pdfs'"),
+        (("corpus", "build", "/data/pdfs"), "corpus.out is not set"),
+        (("corpus", "update", "corpus"), "corpus.out = 'corpus'"),
+    ):
+        assert says in refused(capsys, "skypilot", path, "--", *words)
+    # A flag among the words wins, as it does when the job runs; where the file names no folder, one there will do.
+    written = yaml.safe_load(path.read_text())
+    del written["pretrain"]["out"]
+    path.write_text(yaml.safe_dump(written))
+    assert "out is required" in refused(capsys, "skypilot", path)
+    words = ("--workers", "4", "--", "pretrain", "--workers", "16", "--out=/data/x")
+    task = yaml.safe_load((launch("skypilot", path, *words) / "docformer.sky.yaml").read_text())
+    assert task["num_nodes"] == 2
+    assert "docformer pretrain --workers 16 --out=/data/x --resume --config" in task["run"]
 
 
 def test_dashboard_names_only_what_is_exported(tmp_path: Path) -> None:

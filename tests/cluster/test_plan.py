@@ -155,6 +155,13 @@ def test_text_is_for_people(capsys: pytest.CaptureFixture[str], config: Path) ->
         assert part in text
 
 
+def test_checkpoints_that_are_kept_for_good_take_room(capsys: pytest.CaptureFixture[str], config: Path) -> None:
+    config.write_text(config.read_text() + "  checkpoint_every: 200\n  keep_every: 500\n  keep_checkpoints: 2\n")
+    volumes = plan(capsys, "--config", config, "--pages", 1000)["volumes"]
+    # Of 2,000 steps 1,000 and 2,000 are kept; besides the two newest, and one that is being written.
+    assert volumes["checkpoints_kept"] == pytest.approx(5 * volumes["checkpoint"])
+
+
 def test_a_cpu_must_be_measured(capsys: pytest.CaptureFixture[str], config: Path) -> None:
     assert main(["plan", "--config", str(config), "--device", "cpu"]) == 2
     assert "--measure" in capsys.readouterr().err

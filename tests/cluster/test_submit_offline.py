@@ -1,12 +1,16 @@
 """What `docformer submit` finds out before it reaches any cluster, and what it would send."""
 
+import time
+from collections.abc import AsyncIterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from cluster.cli import main
-from cluster.jobs import project
-from cluster.jobs.client import Job, normal_address, on_this_machine, travels_open
+from cluster.jobs import client, project
+from cluster.jobs.client import Job, Jobs, normal_address, on_this_machine, travels_open
 from cluster.jobs.entry import differences
 from cluster.jobs.project import stage
 from cluster.jobs.settings import SubmitSettings
@@ -117,3 +121,57 @@ def test_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_a_jobs_exit_code_is_ours(state: str, exit_code: int | None, code: int) -> None:
     assert Job("a", state, "c", 0.0, 1.0, exit_code, "").code == code
+
+
+class Unsteady:
+    """Stands for Ray's client: streams of output that break off, and answers of which some are errors."""
+
+    def __init__(self, streams: list[list[str]], answers: list[str | OSError]) -> None:
+        self.streams, self.answers = streams, answers
+
+    async def tail_job_logs(self, job_id: str) -> AsyncIterator[str]:
+        for text in self.streams.pop(0):
+            yield text
+        if self.streams:
+            raise RuntimeError("WebSocket connection closed unexpectedly with close code 1006")
+
+    def get_job_info(self, job_id: str) -> Any:
+        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        if isinstance(answer, OSError):
+            raise answer
+        plain = dict.fromkeys(("start_time", "end_time", "message", "metadata", "entrypoint", "driver_exit_code"))
+        return SimpleNamespace(**plain, submission_id=job_id, status=SimpleNamespace(value=answer))
+
+    def get_job_logs(self, job_id: str) -> str:
+        return "one\ntwo\nthree\n"
+
+
+def jobs_of(unsteady: Unsteady, monkeypatch: pytest.MonkeyPatch) -> Jobs:
+    monkeypatch.setattr(client, "POLL_S", 0.0)
+    jobs = Jobs.__new__(Jobs)
+    jobs.address, jobs._client = "http://head", unsteady
+    return jobs
+
+
+def test_output_is_followed_over_lost_connections(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """However long the connection was good before: only the time without an answer counts."""
+    unsteady = Unsteady(
+        [["one\n"], ["one\n", "tw"], ["one\ntwo\n"]],
+        ["RUNNING", ConnectionError("reset"), "RUNNING", ConnectionError("reset"), "RUNNING", "SUCCEEDED"],
+    )
+    jobs = jobs_of(unsteady, monkeypatch)
+    clock = iter(range(0, 10_000, int(client.PATIENCE_S * 0.6)))
+    monkeypatch.setattr(
+        client, "time", SimpleNamespace(monotonic=lambda: next(clock), sleep=time.sleep, time=time.time)
+    )
+    assert jobs.follow("a").state == "SUCCEEDED"
+    assert capsys.readouterr().out == "one\ntwo\nthree\n"
+
+
+def test_a_connection_that_stays_lost_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client, "PATIENCE_S", 0.0)
+    jobs = jobs_of(Unsteady([["one\n"], []], ["RUNNING", ConnectionError("reset")]), monkeypatch)
+    with pytest.raises(UsageError, match="http://head: no Ray cluster answers"):
+        jobs.follow("a")

@@ -59,15 +59,19 @@ def test_weights_and_biases_and_mlflow_get_the_same_figures(tmp_path: Path, monk
     monkeypatch.setitem(sys.modules, "wandb", wandb)
     monkeypatch.setitem(sys.modules, "mlflow", mlflow)
     asked = {**NONE, "wandb_project": "pages", "mlflow_experiment": "pages"}
-    for _ in range(2):
-        trackers = Trackers(tmp_path, 0, asked)
+    first, second = tmp_path / "a" / "run", tmp_path / "b" / "run"
+    for run in (first, first, second):
+        run.mkdir(parents=True, exist_ok=True)
+        trackers = Trackers(run, 0, asked)
         trackers.log(LINE)
         trackers.close()
-    assert [call[0] for call in wandb.calls] == ["init", "log", "finish"] * 2
-    assert wandb.calls[0][2]["id"] == wandb.calls[3][2]["id"]
+    assert [call[0] for call in wandb.calls] == ["init", "log", "finish"] * 3
+    begun = [named for name, _, named in wandb.calls if name == "init"]
+    assert begun[0]["id"] == begun[1]["id"] != begun[2]["id"], "a folder's name may be another run's too"
+    assert [named["name"] for named in begun] == ["a/run", "a/run", "b/run"]
     assert wandb.calls[1] == ("log", ({"train/loss": 2.5},), {"step": 3})
     runs = [named for name, _, named in mlflow.calls if name == "start_run"]
-    assert [run["run_id"] for run in runs] == [None, "r1"], "a resume goes on with the same run"
+    assert [run["run_id"] for run in runs] == [None, "r1", None], "a resume goes on with the same run"
     assert ("log_metrics", ({"train/loss": 2.5},), {"step": 3}) in mlflow.calls
 
 
