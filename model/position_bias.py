@@ -27,8 +27,10 @@ class PositionBias(nn.Module):
         device = self.table.weight.device
         # Every distance key - query that occurs, from the last query's first key to the first query's last key.
         distance_l = torch.arange(1 - keys, queries, device=device)
-        # fp32 whatever the weights' type: thousands of pairs are summed into each diagonal's gradient.
-        diagonals_hl: Tensor = self.table(self._bucket(distance_l)).float().T
+        # fp32 whatever the weights' type: thousands of pairs are summed into each diagonal's gradient, and hundreds of
+        # diagonals into a bucket's.
+        buckets_bh = self.table(torch.arange(self.buckets, device=device)).float()
+        diagonals_hl = F.embedding(self._bucket(distance_l), buckets_bh).T
         if not self.bidirectional:
             diagonals_hl = diagonals_hl.masked_fill(distance_l > 0, MASKED)
         bias_hqk: Tensor = _Rows.apply(diagonals_hl, queries, keys)

@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import signal
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,11 @@ import torch
 import cluster.checkpoints.checkpoint as checkpoint
 import cluster.checkpoints.writer as checkpoint_writer
 from cluster.checkpoints.checkpoint import Checkpoint, DamagedError, newest_good
-from cluster.checkpoints.shelf import DiskShelf, complete
+from cluster.checkpoints.shelf import DiskShelf, complete, shelf_of
 from cluster.checkpoints.writer import CheckpointWriter
 from cluster.engine.zero import Fragment
 from pipelines.errors import JobError
+from pipelines.folders.local import LocalFolder
 
 SHAPES = {"a": (2, 3), "b": (4,)}
 
@@ -89,6 +91,123 @@ def test_what_is_read_is_what_was_written(tmp_path: Path) -> None:
     assert all(torch.equal(value, torch.full((2,), 7.0)) for value in across.values())
     assert {name: tuple(value.shape) for name, value in found.weights().items()} == SHAPES
     assert (tmp_path / "latest").read_text() == "step-00000007\n"
+
+
+def test_any_run_of_elements_is_read_across_fragments(tmp_path: Path) -> None:
+    whole = {key: torch.arange(6.0) + 10 * place for place, key in enumerate(checkpoint.STATE)}
+    cut = [
+        Fragment("a", start, {key: values[start : start + length] for key, values in whole.items()})
+        for start, length in ((0, 1), (1, 3), (4, 2))
+    ]
+    writer = CheckpointWriter(tmp_path / "checkpoints", tmp_path / "latest", {"a": (2, 3)}, Alone())  # type: ignore[arg-type]
+    writer.begin(1, cut, {})
+    writer.finish()
+    found = Checkpoint(tmp_path / "checkpoints" / "step-00000001")
+    for start in range(6):
+        for length in range(1, 7 - start):
+            read = found.read("a", start, length)
+            assert all(torch.equal(read[key], values[start : start + length]) for key, values in whole.items())
+
+
+def test_what_is_written_in_the_background_is_the_state_of_its_step(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained, write = threading.Event(), checkpoint_writer.write_tensors
+
+    def late(*args: Any) -> tuple[int, str]:
+        assert trained.wait(60)
+        return write(*args)
+
+    monkeypatch.setattr(checkpoint_writer, "write_tensors", late)
+    writer = CheckpointWriter(tmp_path / "checkpoints", tmp_path / "latest", SHAPES, Alone())  # type: ignore[arg-type]
+    state = fragments(1.0)
+    writer.begin(1, state, {})
+    for fragment in state:
+        for tensor in fragment.tensors.values():
+            tensor.fill_(2.0)
+    trained.set()
+    writer.finish()
+    found = Checkpoint(tmp_path / "checkpoints" / "step-00000001")
+    assert all(values.eq(1).all() for values in found.weights().values())
+
+
+def test_a_commit_that_fails_is_told_at_the_next_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(DiskShelf, "commit", fail)
+    writer = CheckpointWriter(tmp_path / "checkpoints", tmp_path / "latest", SHAPES, Alone())  # type: ignore[arg-type]
+    writer.begin(1, fragments(1.0), {})
+    assert writer._writing is not None
+    writer._writing.result()
+    writer.tell(writer.flags())
+    assert writer._committing is not None
+    writer._committing.exception()
+    assert writer.flags().tolist() == [0, 1]
+    with pytest.raises(JobError, match="No space left"):
+        writer.tell(writer.flags())
+    assert not list((tmp_path / "checkpoints").iterdir()), "room for the next try"
+
+
+def test_what_a_kill_with_more_workers_left_at_this_step_is_no_part_of_it(tmp_path: Path) -> None:
+    stray = tmp_path / "checkpoints" / "step-00000001.partial" / "rank-00007.safetensors"
+    stray.parent.mkdir(parents=True)
+    stray.write_bytes(b"half")
+    store(tmp_path, 1)
+    names = {path.name for path in (tmp_path / "checkpoints" / "step-00000001").iterdir()}
+    assert names == {"rank-00000.safetensors", "checkpoint.json"}
+
+
+def test_a_checkpoint_that_is_half_removed_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store(tmp_path, 1, 2)
+
+    def killed(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(shutil, "rmtree", killed)
+    shelf = shelf_of(tmp_path / "checkpoints")
+    with pytest.raises(KeyboardInterrupt):
+        shelf.remove(shelf.complete()[1])
+    assert [path.name for path in shelf.complete()] == ["step-00000002"]
+
+
+def test_a_checkpoint_is_synced_before_and_after_it_has_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events: list[str] = []
+    sync, rename = os.fsync, Path.rename
+
+    def synced(descriptor: int) -> None:
+        events.append(Path(f"/proc/self/fd/{descriptor}").readlink().name)
+        sync(descriptor)
+
+    def renamed(path: Path, target: Path) -> Path:
+        events.append(f"to {target.name}")
+        return rename(path, target)
+
+    monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(Path, "rename", renamed)
+    store(tmp_path, 1)
+    named = events.index("to step-00000001")
+    assert events[named - 2 : named + 2] == [
+        "to checkpoint.json",
+        "step-00000001.partial",
+        events[named],
+        "checkpoints",
+    ]
+    assert events.index("to rank-00000.safetensors") < named
+
+
+def test_a_disk_that_cannot_be_read_is_no_damaged_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store(tmp_path, 1, 2)
+
+    def fail(*_: Any) -> str:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(LocalFolder, "sha256", fail)
+    with pytest.raises(JobError, match="step-00000002: cannot be read: Input/output error"):
+        newest_good(tmp_path / "checkpoints", Alone())  # type: ignore[arg-type]
+    assert [path.name[-1] for path in complete(tmp_path / "checkpoints")] == ["2", "1"]
 
 
 def test_only_the_newest_are_kept(tmp_path: Path) -> None:

@@ -160,6 +160,20 @@ def _meet_infinity() -> None:
         assert all(map(torch.equal, before, after)), (precision, zero)
 
 
+def test_the_optimizers_constants_are_the_settings(tmp_path: Path) -> None:
+    train_together([], tmp_path, workers=1, before=_look_at_constants)
+
+
+def _look_at_constants() -> None:
+    for precision, zero in itertools.product(("fp32", "bf16"), range(4)):
+        model = torch.nn.Linear(4, 4).to(torch.bfloat16 if precision == "bf16" else torch.float32)
+        engine = Engine(model, EngineSettings(zero, precision, "fp32", "none", False, False, 0.25, 0.75, 0.5))
+        groups = engine._inner.param_groups
+        assert {tuple(group["betas"]) for group in groups} == {(0.9, 0.75)}
+        assert [group["weight_decay"] for group in groups] == [0.25, 0.0], "matrices alone decay"
+        assert engine._engine.gradient_clipping() == (0.5 if engine.stage else 0.0)
+
+
 def test_what_does_not_go_with_a_stage_is_refused(tiny_run: Run, tmp_path: Path) -> None:
     with pytest.raises(ValidationError, match="set zero to 1, 2 or 3"):
         tiny_run(tmp_path / "run", offload="cpu", zero=0)

@@ -40,12 +40,12 @@ def other_corpus(small_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -
     return folder / "corpus"
 
 
-def feed_of(parts: Parts, batch: int, rank: int = 0, world_size: int = 1) -> Feed:
+def feed_of(parts: Parts, batch: int, rank: int = 0, world_size: int = 1, seed: int = 0) -> Feed:
     return Feed(
         parts.store,
         parts.order,
         parts.builder,
-        seed=0,
+        seed=seed,
         global_batch=batch,
         micro_batch=4,
         rank=rank,
@@ -74,6 +74,36 @@ def test_every_training_page_comes_once_an_epoch(tiny_run: Run, small_corpus: Pa
     held_out = [row["page_id"] for row in parts.store.held_out(range(parts.store.index.held_out_pages))]
     assert set(held_out) == set(pages) - set(seen)
     assert not {pages[page] for page in held_out} & {pages[page] for page in seen}, "documents are on one side"
+
+
+def test_a_page_is_masked_anew_by_epoch_and_seed(tiny_run: Run, tmp_path: Path) -> None:
+    parts = assemble(tiny_run(tmp_path))
+    count = parts.order.training_pages
+    masks = set()
+    for seed in range(2):
+        batches = list(feed_of(parts, 8, seed=seed).steps(1, 2 * count // 8, 0, CPU))
+        assert [batch.epoch for batch in batches] == [(8 * batch.step - 1) // count for batch in batches]
+        alone = feed_of(parts, 1, seed=seed)
+        page = alone[1].page_ids
+        again = next(step for step in range(count + 1, 2 * count + 1) if alone[step].page_ids == page)
+        masks |= {tuple(alone[step].micro_batches[0]["input_ids"].flatten().tolist()) for step in (1, again)}
+    assert len(masks) == 4
+
+
+def test_a_small_share_holds_out_one_document_at_least(tiny_run: Run, small_corpus: Path, tmp_path: Path) -> None:
+    parts = assemble(tiny_run(tmp_path, held_out=1e-9))
+    held_out = [row["page_id"] for row in parts.store.held_out(range(parts.store.index.held_out_pages))]
+    of_page = documents(small_corpus)
+    (document,) = {of_page[page] for page in held_out}
+    assert sorted(held_out) == sorted(page for page, doc_id in of_page.items() if doc_id == document)
+    assert parts.order.training_pages == len(of_page) - len(held_out)
+
+
+def test_rows_come_also_when_few_row_groups_are_kept(tiny_run: Run, tmp_path: Path) -> None:
+    wanted, parts = page_ids(feed_of(assemble(tiny_run(tmp_path)), 8), 1, 9), assemble(tiny_run(tmp_path))
+    parts.store._kept = 1
+    assert page_ids(feed_of(parts, 8), 1, 9) == wanted
+    assert len(parts.store._cache) == 1
 
 
 def test_a_mixture_keeps_its_shares_and_its_held_out_documents(

@@ -89,6 +89,47 @@ def test_corpora_in_a_mixture_have_epochs_of_their_own() -> None:
     assert order.epoch(200) == 1
 
 
+def two_corpora(groups: int, weights: list[float], window_groups: int) -> SampleOrder:
+    """Two corpora of as many row groups of four pages each."""
+    index = PageIndex.of_sizes([4] * 2 * groups)
+    both = np.array([0, groups, 2 * groups])
+    mixed = PageIndex(both, both, index.sizes, index.training, index.kept_out, 0)
+    return SampleOrder(mixed, weights, 3, window_groups)
+
+
+def test_each_window_and_each_corpus_is_permuted_in_its_own_way() -> None:
+    order = two_corpora(128, [1, 1], window_groups=32)
+    patterns = set()
+    for corpus in range(2):
+        own = [place for place in order.places(0, 1024) if place.group // 128 == corpus]
+        assert len(own) == 512
+        for start in range(0, 512, 64):
+            window = own[start : start + 64]
+            assert len({place.group for place in window}) == 16, "half of the row groups in memory are the corpus's"
+            patterns.add(tuple((place.turn % 16, place.row) for place in window))
+    assert len(patterns) == 16
+    first, second = (order._corpora[corpus]._groups % 128 for corpus in range(2))
+    assert first.tolist() != second.tolist()
+
+
+def test_each_stretch_of_a_batch_holds_the_corpora_in_their_shares() -> None:
+    for place in range(5):
+        batch = two_corpora(64, [3, 1], window_groups=32).batch(48 * place, 48)
+        for start in range(0, 48, 8):
+            assert abs(sum(one.group >= 64 for one in batch[start : start + 8]) - 2) <= 1
+
+
+def test_an_index_takes_the_place_of_another_at_once(tmp_path: Path) -> None:
+    """Workers of an earlier start may still be reading it."""
+    file = tmp_path / "pages.npz"
+    PageIndex.of_sizes([3, 4]).save(file, "first")
+    before = file.read_bytes()
+    with file.open("rb") as reader:
+        PageIndex.of_sizes([5]).save(file, "second")
+        assert reader.read() == before
+    assert [path.name for path in tmp_path.iterdir()] == ["pages.npz"]
+
+
 @pytest.mark.parametrize(
     ("text", "path", "weight"),
     [("a", "a", 1.0), ("a=0.7", "a", 0.7), ("a=b", "a=b", 1.0), ("a=3=2", "a=3", 2.0), ("=2", "=2", 1.0)],

@@ -9,11 +9,16 @@ import pytest
 import torch
 
 from cluster.cli import main
+from cluster.planning.by_nodes import build_on_nodes
 from cluster.planning.devices import DEVICES
 from cluster.planning.memory import memory
+from cluster.planning.plan import Planner
 from cluster.planning.probe import ProbeRequest, probe
 from cluster.planning.replay import ReplayRequest, replay, run_operators
+from cluster.planning.settings import PlanSettings
+from cluster.planning.steps import StepTime
 from cluster.planning.trace import Shape, footprint, trace
+from cluster.settings import PretrainSettings
 from model.config import DocFormerV2Config
 from model.docformer import DocFormerV2ForConditionalGeneration
 
@@ -88,6 +93,8 @@ def test_zero_spreads_what_it_says() -> None:
     assert eight[1].optimizer == pytest.approx(one[1].optimizer / 8)
     assert eight[1].weights == one[1].weights
     assert eight[3].weights < one[3].weights
+    assert eight[3].gradients == pytest.approx(one[3].gradients / 8)
+    assert eight[1].gradients == one[1].gradients
     assert memory(model, 1, 1, "bf16", offload=True).optimizer == 0
     assert memory(model, 0, 8, "fp32").optimizer == 8 * model.parameters
     # The copy of a checkpoint written in the background is sharded as the states are.
@@ -107,6 +114,49 @@ def test_predicted_memory_of_small_from_tiny_alone(zero: int) -> None:
 
     tiny, small = seen(TINY), seen(DocFormerV2Config.preset("small"))
     assert small[1] + tiny[0] - tiny[1] == pytest.approx(small[0], rel=0.15)
+
+
+def planner(workers: int = 8, **plan: Any) -> Planner:
+    run = PretrainSettings.model_validate(
+        {
+            **{"corpus": "none", "tokenizer": "none", "out": "run", "preset": "tiny", "workers": workers},
+            **{"steps": 3600, "global_batch_pages": 512, "micro_batch_pages": 8, "keep_checkpoints": 3},
+            "objectives": {"max_text_tokens": 32, "max_target_tokens": 16, "line_pairs": 4},
+        }
+    )
+    return Planner(run, PlanSettings.model_validate(plan), 1024, workers, measure=False)
+
+
+def test_time_and_price_of_a_run_follow_from_its_parts() -> None:
+    one = planner(dollars_per_device_hour=3, spot_dollars_per_device_hour=1)
+    one.step_time = StepTime(micro_batch=0.5, update=16.0, exchange=1.0)
+    told = one.training()
+    assert told.micro_batches == 8
+    assert told.step_s == 8 * 0.5 + 16 / 8 + 1, "each worker updates its share"
+    assert told.hours == 7
+    assert told.epochs == 3600 * 512 / 1024
+    assert told.dollars == 7 * 8 * 3
+    assert (one.price(spot=False), one.price(spot=True)) == (3, 1)
+    typical = planner()
+    assert typical.price(spot=True) == DEVICES["h200"].spot_dollars < typical.price(spot=False)
+    volumes = one.volumes()
+    assert volumes["checkpoints_kept"] == 4 * volumes["checkpoint"] == 48 * one.model.parameters
+
+
+def test_workers_of_several_nodes_share_their_networks() -> None:
+    within, beyond = planner(8), planner(16, node_link_gbit=80)
+    gradients = 4 * within.model.parameters
+    assert within.step_time.exchange == pytest.approx(gradients * 7 / 8 / DEVICES["h200"].link_bytes)
+    assert beyond.step_time.exchange == pytest.approx(gradients * 15 / 16 / (80e9 / 8 / 8))
+
+
+def test_a_build_on_nodes_takes_its_pages_and_its_start() -> None:
+    reckoned = {"text_pages_per_core_second": 4, "ocr_seconds_per_page": 2, "ocr_share": 0.25}
+    rows = build_on_nodes(planner(pages=1024, cores_a_reading_node=4, **reckoned))
+    a_page = 0.75 / 4 + 0.25 * 2
+    assert rows[0]["nodes"] == 1
+    assert rows[0]["hours"] * 3600 == pytest.approx(1024 * a_page / 4 + 60, rel=0.01)
+    assert rows[0]["dollars"] == pytest.approx(rows[0]["hours"] * 4 * 0.04)
 
 
 def plan(capsys: pytest.CaptureFixture[str], *arguments: Any) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from statistics import median
 import pytest
 import yaml
 
-from cluster.planning.simulation import BuildModel, TrainingModel, simulate_build, simulate_training
+from cluster.planning.simulation import BuildModel, TrainingModel, TrainingOutcome, simulate_build, simulate_training
 from cluster.settings import PretrainSettings
 
 BUILD = BuildModel(workers_a_node=2, start_s=5, job_overhead_s=0, driver_s=0, finish_s=1)
@@ -86,6 +86,32 @@ def test_too_few_nodes_wait() -> None:
     assert outcome.losses > 0
     assert outcome.seconds > 60 + 8000 + outcome.losses * 30
     assert outcome.node_seconds < outcome.seconds
+
+
+def outcomes(nodes: int, **values: float) -> list[TrainingOutcome]:
+    return [simulate_training(changed(preemptions_an_hour=2.0, **values), nodes, seed) for seed in range(40)]
+
+
+def test_a_checkpoint_stalls_each_of_its_steps() -> None:
+    assert simulate_training(changed(checkpoint_s=10.0), 4).seconds == pytest.approx(60 + 1000 * (2 + 0.1))
+
+
+def test_a_notice_too_short_for_a_checkpoint_saves_nothing() -> None:
+    assert all(run.repeated_steps == 0 for run in outcomes(8, notice_s=11, checkpoint_s=10))
+    assert sum(run.repeated_steps for run in outcomes(8, notice_s=9, checkpoint_s=10)) > 0
+
+
+def test_each_change_of_nodes_costs_a_restart() -> None:
+    quick, slow = outcomes(4, notice_s=1, restart_s=0), outcomes(4, notice_s=1, restart_s=300)
+    lost = sum(run.losses for run in quick)
+    assert sum(run.seconds for run in slow) > sum(run.seconds for run in quick) + 200 * lost
+
+
+def test_training_waits_for_the_fewest_nodes_that_it_needs() -> None:
+    any_number, all_four = outcomes(4, notice_s=1), outcomes(4, notice_s=1, min_nodes=4)
+    lost = sum(run.losses for run in all_four)
+    assert lost > 40
+    assert sum(run.seconds for run in all_four) > sum(run.seconds for run in any_number) + 100 * lost
 
 
 def test_the_same_seed_gives_the_same_run() -> None:

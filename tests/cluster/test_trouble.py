@@ -3,6 +3,7 @@
 import json
 import math
 import resource
+import shutil
 import time
 from collections.abc import Callable
 from functools import partial
@@ -97,6 +98,9 @@ def test_a_skipped_update_leaves_everything_as_it_was(
     assert saved == [8, 7, 6, 5, 4, 2, 1], "a step in such trouble is not saved"
     index = Checkpoint(run / "checkpoints" / "step-00000008").index
     assert (index["updates"], index["skipped"]) == (7, 6)
+    shutil.rmtree(run / "checkpoints" / "step-00000008")
+    pretrain(tiny_run(run, on_nan="skip", checkpoint_every=1, keep_checkpoints=9, zero=zero), resume=True)
+    assert Checkpoint(run / "checkpoints" / "step-00000008").index == index, "bit for bit, with what was left out"
 
 
 def test_a_skip_is_the_same_at_any_number_of_workers_and_stage(

@@ -4,7 +4,7 @@ import pytest
 import torch
 from PIL import Image
 
-from model.answers import Page, answer
+from model.answers import Page, _generate, answer
 from model.errors import ModelInputError
 from model.processor import DocFormerV2Processor
 from model.tokenizer import load_tokenizer, train_tokenizer
@@ -21,8 +21,8 @@ def processor(tmp_path_factory: pytest.TempPathFactory) -> DocFormerV2Processor:
 
 def pages(count: int, words: int) -> list[Page]:
     return [
-        Page(Image.effect_noise((60, 90), 50), words_of(words, seed), [[10, seed, 20, seed + 9]] * words)
-        for seed in range(count)
+        Page(picture, words_of(words, seed), [[place, seed, place + 9, seed + 9] for place in range(words)])
+        for seed, picture in enumerate(Image.effect_noise((60, 90), 50) for _ in range(count))
     ]
 
 
@@ -39,6 +39,24 @@ def test_the_surest_page_answers_however_the_pages_are_batched(processor: DocFor
         assert (whole.text, whole.page) == (alone[surest].text, surest)
         assert whole.score == pytest.approx(alone[surest].score, abs=1e-4)
     assert all(one.score < 0 for one in alone)
+
+
+def test_a_score_is_the_mean_over_the_answers_own_tokens(processor: DocFormerV2Processor) -> None:
+    """Also where other answers of the batch go on."""
+    model, document = model_for(processor), pages(3, 9)
+    texts = {"words": [page.words for page in document], "boxes": [page.boxes for page in document]}
+    inputs = processor(images=[page.picture for page in document], questions="total ?", **texts)
+    first = model.generate(**inputs, max_new_tokens=6, do_sample=False)
+    model.generation_config.eos_token_id = int(first[0, 3])  # the first answer ends with its third token
+    tokens = model.generate(**inputs, max_new_tokens=6, do_sample=False)
+    lengths = [int((row != 0).sum()) for row in tokens[:, 1:]]
+    assert min(lengths) < max(lengths)
+    with torch.no_grad():
+        scores = model(**inputs, decoder_input_ids=tokens[:, :-1]).logits.log_softmax(-1)
+    each = scores.gather(2, tokens[:, 1:, None])[..., 0]
+    wanted = [float(row[:length].mean()) for row, length in zip(each, lengths, strict=True)]
+    found = [score for _, score in _generate(model, processor, inputs, 6)]
+    assert found == pytest.approx(wanted, abs=1e-4)
 
 
 def test_every_window_of_a_long_page_is_asked(processor: DocFormerV2Processor) -> None:

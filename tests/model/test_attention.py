@@ -55,6 +55,22 @@ def test_path_agrees_with_reference(path: str, queries: int, keys: int, padded: 
         assert torch.allclose(theirs, ours, atol=2e-5)
 
 
+@pytest.mark.parametrize("path", PATHS)
+def test_a_bias_that_all_heads_share_agrees_with_reference(path: str) -> None:
+    inputs, visible = case(40, 40, padded=True, biased=True)
+    inputs[3] = inputs[3].detach()[:, :1].clone().requires_grad_()
+    for theirs, ours in zip(run("reference", inputs, visible), run(path, inputs, visible), strict=True):
+        assert torch.allclose(theirs, ours, atol=5e-5)
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_a_sample_of_nothing_but_padding_sees_all_of_it_as_in_the_reference(path: str) -> None:
+    inputs, _ = case(31, 70, padded=False, biased=False)
+    visible = torch.tensor([70, 0, 5])[:, None] > torch.arange(70)
+    wanted, got = (attention(*inputs, None, visible, one) for one in ("reference", path))
+    assert torch.allclose(wanted, got, atol=2e-5)
+
+
 @pytest.mark.parametrize("padded", [True, False])
 @pytest.mark.parametrize(("queries", "keys"), [(40, 40), (31, 70)])
 def test_flex_gives_the_references_values(queries: int, keys: int, padded: bool) -> None:
@@ -145,6 +161,16 @@ def test_position_bias_gradient_is_summed_over_all_pairs() -> None:
             bucket = int(bias._bucket(torch.tensor([key - query])))
             expected[bucket] += weight[0, :, query, key]
     assert torch.allclose(bias.table.weight.grad, expected, atol=1e-4)
+
+
+def test_position_bias_of_bf16_weights_and_its_gradient_are_summed_in_fp32() -> None:
+    """Far keys share a bucket: hundreds of diagonals, each of hundreds of pairs."""
+    bias = PositionBias(heads=1, buckets=2, max_distance=4, bidirectional=False).bfloat16()
+    found = bias(700, 700)
+    assert found.dtype == torch.float32
+    found.tril().sum().backward()
+    exact = torch.tensor([700.0, 700 * 699 / 2])
+    assert torch.equal(bias.table.weight.grad.flatten(), exact.bfloat16())
 
 
 @pytest.mark.parametrize("biased", [True, False])

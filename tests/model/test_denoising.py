@@ -122,6 +122,22 @@ def test_budgets_hold_and_a_cut_page_is_a_beginning(
         assert result.labels[-1] == EOS_ID
 
 
+def test_a_span_at_the_edge_of_a_budget_is_kept_and_one_beyond_it_is_not() -> None:
+    ids, lines = np.arange(3, 303), np.zeros(300, np.int64)
+
+    def found(text: int, targets: int) -> list[Corrupted]:
+        options = settings(max_text_tokens=text, max_target_tokens=targets, noise_density=0.4)
+        return [corrupt(rng_of(number), ids, lines, SENTINEL_IDS, options) for number in range(100)]
+
+    assert max(len(result.labels) for result in found(500, 12)) == 12
+    edge = found(60, 500)
+    assert {len(result.input_ids) for result in edge} == {59}
+    assert any(result.is_sentinel[-1] for result in edge)
+    for result in edge:
+        asked = result.labels[np.isin(result.labels, SENTINEL_IDS)]
+        assert asked.tolist() == result.input_ids[result.is_sentinel].tolist(), "targets of what the encoder sees"
+
+
 @given(pages(300), st.integers(0, 10_000))
 def test_no_span_crosses_a_line_end(page: tuple[np.ndarray, np.ndarray], number: int) -> None:
     ids, lines = page

@@ -154,6 +154,28 @@ def test_windows_hold_every_word_and_fit(tokenizer: Any, pieces: list[int], room
         assert sum(tokens[following:last]) <= overlap
 
 
+def test_a_page_that_just_fits_is_one_window_and_a_large_overlap_leaves_few(tokenizer: Any) -> None:
+    words, tokens = ["4711"] * 60, len(WordTokenizer(tokenizer).encode_words(["4711"] * 60)[0])
+    whole = DocFormerV2Processor(tokenizer, max_text_tokens=tokens + 1)
+    assert whole.windows(words) == [(0, 60)]
+    shorter = DocFormerV2Processor(tokenizer, max_text_tokens=tokens)
+    assert [last for _, last in shorter.windows(words)] == [59, 60]
+    narrow = DocFormerV2Processor(tokenizer, max_text_tokens=tokens // 6 + 1)
+    assert len(narrow.windows(words, overlap_tokens=1000)) <= 12, "half of a window is new at least"
+
+
+def test_boxes_without_extent_are_taken(processor: DocFormerV2Processor) -> None:
+    boxes = [[0, 0, 0, 0], [1000, 1000, 1000, 1000], [5, 7, 5, 9], *BOXES[3:]]
+    assert processor(words=WORDS, boxes=boxes)["bbox"].max() == 1000
+
+
+def test_the_processor_of_a_model_fits_its_vocabulary(tokenizer: Any) -> None:
+    entries = len(tokenizer)
+    assert DocFormerV2Processor.for_model(small_model(vocab_size=entries).config, tokenizer).tokenizer is tokenizer
+    with pytest.raises(ModelInputError, match="use the model's own"):
+        DocFormerV2Processor.for_model(small_model(vocab_size=entries - 1).config, tokenizer)
+
+
 def test_saved_processor_comes_back_the_same(processor: DocFormerV2Processor, tmp_path: Path) -> None:
     small_model(vocab_size=len(processor.tokenizer)).save_pretrained(tmp_path)
     processor.save_pretrained(tmp_path)
@@ -173,6 +195,7 @@ def test_saved_processor_comes_back_the_same(processor: DocFormerV2Processor, tm
         ({"words": [], "boxes": [], "questions": "total " * 100}, "shorten it"),
         ({"words": WORDS, "boxes": np.array(BOXES) / 1000}, "scale them by 1000"),
         ({"words": WORDS, "boxes": [[0, 0, 1000.9, 5]] * 7}, "scale them to 0..1000"),
+        ({"words": WORDS, "boxes": [[-1, 0, 9, 5]] * 7}, "scale them to 0..1000"),
         ({"words": WORDS, "boxes": [[0, 0, float("nan"), 5]] * 7}, "scale them to 0..1000"),
         ({"words": WORDS, "boxes": [[0, 0, 9, 0, 9, 5, 0, 5]] * 7}, "x0, y0, x1, y1 for each word"),
         ({"words": WORDS, "boxes": [[0, 0, 5]] * 6 + [[0, 0]]}, "x0, y0, x1, y1"),

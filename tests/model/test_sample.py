@@ -195,6 +195,14 @@ def test_each_of_seed_epoch_and_page_changes_the_mask(word_tokenizer: WordTokeni
     assert len({tuple(mask) for mask in masks}) == 4
 
 
+def test_each_of_seed_epoch_and_page_changes_the_pairs_of_an_unmasked_page(word_tokenizer: WordTokenizer) -> None:
+    row = page_row(200)
+    other = {**row, "page_id": "b" * 64}
+    made = [(row, 0, 0), (row, 1, 0), (row, 0, 1), (other, 0, 0)]
+    pairs: Any = [build(word_tokenizer, r, s, e, denoising=False)["line_pairs"] for r, s, e in made]
+    assert len({one.tobytes() for one in pairs}) == 4
+
+
 def test_lists_and_arrays_give_the_same_sample(word_tokenizer: WordTokenizer) -> None:
     row = page_row(120)
     arrays = {**row, "boxes": np.array(row["boxes"], np.uint16), "grid_cells": np.array(row["grid_cells"], np.uint8)}
@@ -242,3 +250,14 @@ def test_the_picture_comes_with_the_sample(word_tokenizer: WordTokenizer) -> Non
     assert pixels.shape == (3, 32, 24)
     with pytest.raises(ModelInputError, match="picture"):
         builder.build(page_row(5, image=b"nothing"), 0, 0)
+
+
+@pytest.mark.parametrize("kept", [0, 2, 9])
+def test_each_page_has_its_own_picture_whether_it_was_kept_or_not(word_tokenizer: WordTokenizer, kept: int) -> None:
+    rows = [page_row(5, number, image=jpeg(90, 60, number)) for number in range(4)]
+    wanted: Any = [SampleBuilder(word_tokenizer, None, (32, 24)).build(row, 0, 0)["pixel_values"] for row in rows]
+    builder = SampleBuilder(word_tokenizer, None, (32, 24), kept_pictures=kept)
+    for epoch in range(2):
+        for row, picture in zip(rows, wanted, strict=True):
+            assert np.array_equal(builder.build(row, 0, epoch)["pixel_values"], picture)
+    assert len({picture.tobytes() for picture in wanted}) == 4

@@ -131,6 +131,17 @@ def test_the_published_flan_files_load(tmp_path: Path) -> None:
     assert set(report.loaded) | set(report.new) == names
 
 
+def test_files_of_1_1_that_say_nothing_of_a_scale_have_none(tmp_path: Path) -> None:
+    """As they were published: newer versions of transformers write the scale down."""
+    t5 = random_t5("1.1")
+    t5.save_pretrained(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    config.pop("scale_decoder_outputs", None)
+    config["tie_word_embeddings"] = False
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    assert not config_from_t5(str(tmp_path), **PAGE).scale_decoder_outputs
+
+
 def test_another_name_of_the_embedding_is_read(tmp_path: Path) -> None:
     t5 = random_t5("1.0")
     t5.save_pretrained(tmp_path)
@@ -157,15 +168,17 @@ def test_larger_vocabulary_keeps_the_t5s_rows(tmp_path: Path) -> None:
     assert torch.equal(model.lm_head.weight, model.get_input_embeddings().weight)
 
 
-def test_other_vocabulary_leaves_token_rows_random(tmp_path: Path) -> None:
-    random_t5("1.0").save_pretrained(tmp_path)
+@pytest.mark.parametrize("form", FORMS)
+def test_other_vocabulary_leaves_token_rows_random(tmp_path: Path, form: str) -> None:
+    random_t5(form).save_pretrained(tmp_path)
     config = config_from_t5(str(tmp_path), vocab_size=64, **PAGE)
     model = small_model(**{k: v for k, v in config.to_dict().items() if k in vars(small_config())})
-    before = model.get_input_embeddings().weight.clone()
+    before = model.get_input_embeddings().weight.clone(), model.get_output_embeddings().weight.clone()
     report = warm_start(model, str(tmp_path), same_vocabulary=False)
-    assert torch.equal(before, model.get_input_embeddings().weight)
+    assert torch.equal(before[0], model.get_input_embeddings().weight)
+    assert torch.equal(before[1], model.get_output_embeddings().weight)
     assert "encoder.embeddings.tokens.weight" in report.new
-    assert report.unused == ("shared.weight",)
+    assert report.unused == (("shared.weight",) if form == "1.0" else ("lm_head.weight", "shared.weight"))
     assert "parameters loaded" in report.summary()
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from model.docformer import DocFormerV2ForConditionalGeneration
-from model.token_table import TokenTable
+from model.token_table import TokenEmbedding, TokenTable
 from tests.model.pages import page_batch, small_model
 
 Loss = Callable[[Any], torch.Tensor]
@@ -110,6 +110,7 @@ def test_another_kind_of_embedding_in_its_place_is_read_as_it_is(separate: Any) 
     plain.weight = model.get_input_embeddings().weight
     model.set_input_embeddings(plain)
     assert TokenTable.of(plain) is None
+    assert TokenTable.of(TokenEmbedding(9, 4, padding_idx=0)) is None, "its padding gets no gradient"
     found = gradients(model, batch, lambda out: out.loss)
     assert all(torch.equal(found[name], grad) for name, grad in wanted.items())
 

@@ -38,6 +38,8 @@ def test_labels_are_right_and_classes_balanced(lines: list[int], pairs: int, num
         share = pairs / len(present) if present else 0
         least, most = (min(int(share) + up, have[kind]) for up in (0, 1))
         assert least <= drawn[kind] <= most
+    if present and all(have[kind] > share for kind in present):
+        assert used.all(), "the remainder is given out too"
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from pipelines.building.build import build
@@ -18,7 +19,7 @@ from pipelines.errors import UsageError
 from pipelines.filters.decide import all_reasons
 from pipelines.filters.duplicates import near_repeats, repeats
 from pipelines.filters.keep_out import keep_out_runs, overlap
-from pipelines.filters.shingles import word_hashes
+from pipelines.filters.shingles import runs, word_hashes
 from pipelines.filters.signature import signature, text_key
 from pipelines.labels.language import identify
 from pipelines.settings import CorpusSettings
@@ -78,6 +79,12 @@ def test_duplicates_keep_the_first_in_sorted_order_whatever_the_order_of_reading
     assert reasons(table.take(order), drop_duplicates=True, near_duplicates=0.8) == [expected[i] for i in order]
 
 
+def test_of_two_pages_of_a_document_the_first_is_kept() -> None:
+    table = facts([page(1), page(1), page(1)], doc_id=["b", "b", "a"], page_index=[10, 2, 11])
+    assert reasons(table, drop_duplicates=True) == ["duplicate", "duplicate", ""]
+    assert reasons(table.slice(0, 2), drop_duplicates=True) == ["duplicate", ""]
+
+
 def test_a_page_left_out_for_itself_makes_no_other_a_duplicate() -> None:
     table = facts([page(1), page(1)], language=["de", "en"])
     assert reasons(table, drop_duplicates=True, languages=["en"]) == ["language", ""]
@@ -87,12 +94,40 @@ def test_a_page_left_out_for_itself_makes_no_other_a_duplicate() -> None:
 def test_the_signature_estimates_the_similarity_of_two_pages(changed: int) -> None:
     first = page(5, 600)
     second = [*first[changed:], *page(6, changed)]
-    runs = [{tuple(words[i : i + 5]) for i in range(len(words) - 4)} for words in (first, second)]
-    exact = len(runs[0] & runs[1]) / len(runs[0] | runs[1])
+    sets = [{tuple(text[i : i + 5]) for i in range(len(text) - 4)} for text in (first, second)]
+    exact = len(sets[0] & sets[1]) / len(sets[0] | sets[1])
     estimate = (signature(word_hashes(first)) == signature(word_hashes(second))).mean()
     assert abs(estimate - exact) < 0.15
     found = near_repeats(np.stack([signature(word_hashes(words)) for words in (first, second)]), 0.8)
     assert found.tolist() == [False, estimate >= 0.8]
+
+
+def test_every_run_of_a_long_page_is_in_its_signature() -> None:
+    hashes = word_hashes(page(5, 3000))
+    for start in (0, 1000, 2000):
+        assert (signature(hashes) <= signature(hashes[start : start + 1000])).all(), "a minimum over all runs"
+
+
+def test_a_share_of_all_runs_is_reached_by_equal_pages() -> None:
+    table = facts([page(1), page(1), page(2)])
+    assert reasons(table, near_duplicates=1.0) == ["", "near-duplicate", ""]
+
+
+def test_a_page_is_compared_with_every_earlier_one_that_it_may_be_like() -> None:
+    """The second and third are alike, but hashed together only where the first is too, which is like neither."""
+    band, place = np.divmod(np.arange(128), 4)
+    first = np.zeros(128, np.uint32)
+    second = np.where(band < 16, 0, 1).astype(np.uint32)
+    third = np.where((band >= 16) & (place == 0), 2, second).astype(np.uint32)
+    assert near_repeats(np.stack([first, second, third]), 0.8).tolist() == [False, False, True]
+
+
+def test_what_counts_as_the_same_word_and_the_same_run() -> None:
+    same = [["Finance,", "\u00c9TUDE", "x"], ["\ufb01nance", "e\u0301tude", "\u2014", "X."]]
+    assert word_hashes(same[0]).tolist() == word_hashes(same[1]).tolist()
+    first, other = (runs(word_hashes(words), 2).tolist() for words in (["a", "b", "c"], ["b", "a", "c"]))
+    assert len(first) == 2
+    assert not set(first) & set(other), "the order of the words counts"
 
 
 def test_equal_keys_in_a_large_set() -> None:
@@ -103,13 +138,18 @@ def test_equal_keys_in_a_large_set() -> None:
 def test_evaluation_pages_come_from_corpora_and_lists(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text(" ".join(page(1)) + "\n\n" + " ".join(page(2)) + "\n")
     (tmp_path / "b.jsonl").write_text(json.dumps({"words": page(3)}) + "\n" + json.dumps({"text": "only three words"}))
-    runs = keep_out_runs([str(tmp_path / "a.txt"), str(tmp_path / "b.jsonl")])
+    kept_out = keep_out_runs([str(tmp_path / "a.txt"), str(tmp_path / "b.jsonl")])
     for seed in (1, 2, 3):
-        assert overlap(word_hashes(page(seed)), runs) == 1.0
+        assert overlap(word_hashes(page(seed)), kept_out) == 1.0
+    pq.write_table(pa.table({"words": [page(3)], "text": ["other"]}), tmp_path / "words.parquet")
+    pq.write_table(pa.table({"text": [" ".join(page(1)), " ".join(page(2))]}), tmp_path / "text.parquet")
+    for name, seeds in (("words", [3]), ("text", [1, 2])):
+        found = keep_out_runs([str(tmp_path / f"{name}.parquet")])
+        assert [overlap(word_hashes(page(seed)), found) for seed in seeds] == [1.0] * len(seeds)
     half = [*page(1)[:150], *page(9)[:150]]
-    assert 0.45 < overlap(word_hashes(half), runs) < 0.5
-    assert overlap(word_hashes(page(9)), runs) == 0.0
-    assert overlap(word_hashes(["Only", "three", "words!"]), runs) == 1.0, "a short page is one run"
+    assert 0.45 < overlap(word_hashes(half), kept_out) < 0.5
+    assert overlap(word_hashes(page(9)), kept_out) == 0.0
+    assert overlap(word_hashes(["Only", "three", "words!"]), kept_out) == 1.0, "a short page is one run"
     for name, text in (("c.jsonl", "{"), ("d.txt", ""), ("e.csv", "x")):
         (tmp_path / name).write_text(text)
         with pytest.raises(UsageError, match=name):

@@ -96,6 +96,43 @@ def test_a_file_appears_whole_or_not_at_all(folder: Folder) -> None:
     assert folder.names() == ["a", "b"]
 
 
+def test_a_file_on_disk_is_synced_before_it_has_its_name_and_the_name_after(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a power cut could leave the name with half the bytes, or no name."""
+    events: list[tuple[str, str]] = []
+    sync, rename = os.fsync, Path.rename
+
+    def synced(descriptor: int) -> None:
+        events.append(("sync", Path(f"/proc/self/fd/{descriptor}").readlink().name))
+        sync(descriptor)
+
+    def renamed(path: Path, target: Path) -> Path:
+        events.append((path.name, target.name))
+        return rename(path, target)
+
+    monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(Path, "rename", renamed)
+    folder = folder_of(tmp_path / "corpus")
+    folder.write("pages/a", b"data")
+    temporary = events[0][1]
+    assert temporary.endswith(".tmp")
+    assert events == [("sync", temporary), (temporary, "a"), ("sync", "pages")]
+    (folder / "new").bring("a", folder / "pages")
+    assert events[-1] == ("sync", "new")
+
+
+def test_a_sweep_removes_what_cut_off_writes_have_left_and_no_file(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path)
+    folder.write("pages/a", b"data")
+    for left in ("b.77.tmp", "pages/a.78.tmp", "index/deep/c.79.tmp"):
+        (tmp_path / left).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / left).write_bytes(b"half")
+    assert folder.names("pages") == ["a"]
+    folder.sweep()
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["a"]
+
+
 def test_more_than_memory_keeps_goes_through_a_file(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pipelines.folders.store.IN_MEMORY", 1000)
     data = os.urandom(11 << 20)  # also more than one part of an upload

@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pymupdf
 import pytest
+from pymupdf import mupdf
 
 from pipelines.pages.coverage import BESIDE
+from pipelines.pages.hidden import _Images, _Letters
 from pipelines.pages.isolation import ReaderLimits
 from pipelines.pages.reader import Document
 
@@ -79,3 +81,19 @@ def test_real_forms_with_their_register_entry_as_text_layer() -> None:
             document = Document((REAL / record["file"]).read_bytes(), "pdf", [], ReaderLimits().model_dump())
             header, _ = document.read(0, 768, 80)
             assert header["trusted"] == (bool(header["words"]) and header["words"][:2] != ["Document", "Metadata"])
+
+
+def test_only_an_opaque_picture_hides_what_was_drawn_before_it() -> None:
+    whole = mupdf.FzMatrix(400, 0, 0, 500, 0, 0)
+    for alpha, seen in ((0.3, (7, 0)), (1.0, (0, 7))):
+        letters = _Letters(400, 500)
+        letters.shown = 7
+        letters.fill_image(None, None, whole, alpha)
+        assert (letters.shown, letters.hidden) == seen
+
+
+def test_black_and_white_scans_cover_the_page_too() -> None:
+    images = _Images(400, 500)
+    images.fill_image(None, None, mupdf.FzMatrix(400, 0, 0, 125, 0, 0))
+    images.fill_image_mask(None, None, mupdf.FzMatrix(800, 0, 0, -250, -100, 250))
+    assert images.covered == pytest.approx(0.75)

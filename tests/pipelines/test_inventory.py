@@ -51,6 +51,15 @@ def test_jobs_hold_every_page_once_in_even_portions(pages: list[int], shard_page
     assert jobs == plan_jobs(documents, shard_pages)
 
 
+def test_jobs_are_small_where_there_is_little_and_named_by_what_they_depend_on() -> None:
+    def names(pages: int, key: str = "") -> list[str]:
+        return [job["name"] for job in plan_jobs([record("a.pdf", "a", pages)], 256, key)]
+
+    assert [len(names(pages)) for pages in (1, 16, 640, 64_000)] == [1, 2, 64, 250]
+    assert names(640) == names(640)
+    assert not set(names(640)) & set(names(640, "other settings"))
+
+
 def test_files_are_inspected(tmp_path: Path) -> None:
     (tmp_path / "two.pdf").write_bytes(plain([TEXT] * 2))
     (tmp_path / "locked.pdf").write_bytes(encrypted("x"))

@@ -137,6 +137,7 @@ def test_sizes_over_their_limits_have_a_reason() -> None:
     with reader(max_bytes=100_000, max_pages=2, max_side=1000, max_raster_pixels=10_000) as one:
         assert reason_of_opening(one, bytes(100_001)) == Reason.TOO_LARGE
         assert reason_of_opening(one, plain([TEXT] * 3)) == Reason.TOO_LARGE
+        assert one.open(plain([TEXT] * 2), "pdf") == 2
         one.open(plain(width=1001), "pdf")
         with pytest.raises(DropError, match="1001 x 600") as caught:
             one.read(0)

@@ -10,6 +10,7 @@ import pymupdf
 import pytest
 from PIL import Image
 
+from pipelines.pages.reader import seen
 from pipelines.pages.rows import PageMaker, quarantine_row
 from pipelines.quarantine import DropError, Reason
 from pipelines.schema import PAGES, QUARANTINE, page_id
@@ -136,14 +137,42 @@ def test_text_that_is_not_what_the_page_shows_is_left_out_without_ocr(tmp_path: 
 
 
 def test_a_file_that_changes_during_the_build_is_not_read(tmp_path: Path) -> None:
-    work = unit(tmp_path, plain(), 1)
+    work = unit(tmp_path, plain([TEXT] * 3), 3)
     Path(work["path"]).write_bytes(plain(["other"]))
     maker = PageMaker(SETTINGS)
     taken, dropped = maker.rows(work)
     maker.close()
-    assert (taken, dropped[0]["reason"]) == ([], "unreadable")
+    assert not taken
+    assert [(row["page_index"], row["reason"]) for row in dropped] == [(page, "unreadable") for page in range(3)]
     Path(work["path"]).unlink()
     assert maker.rows(work)[1][0]["reason"] == "unreadable"
+
+
+def test_an_error_of_the_program_costs_one_page_and_is_on_record(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(words: list[str]) -> str:
+        if "second" in words:
+            raise ZeroDivisionError("no such thing")
+        return "en"
+
+    monkeypatch.setattr("pipelines.pages.rows.identify", fail)
+    taken, dropped = rows(tmp_path, plain([TEXT, "second page", TEXT]), 3)
+    assert [row["page_index"] for row in taken] == [0, 2]
+    assert [(row["page_index"], row["stage"], row["reason"]) for row in dropped] == [(1, "label", "internal")]
+    assert dropped[0]["detail"] == "ZeroDivisionError: no such thing"
+
+
+def test_words_off_the_page_are_not_seen() -> None:
+    found = [(*box, str(number)) for number, box in enumerate([(-30, 5, 29, 9), (-30, 5, 31, 9), (390, 0, 412, 9)])]
+    words, boxes = seen([*found, (5, -9, 9, -1, "above"), (5, 590, 9, 612, "below")], 400, 600)
+    assert words == ["1"]
+    assert boxes.tolist() == [[0, 5, 31, 9]]
+
+
+def test_half_of_a_surrogate_pair_is_no_letter() -> None:
+    """A font map may give one, and no file can hold it."""
+    assert seen([(0, 0, 9, 9, "a\ud835b"), (20, 0, 29, 9, "\U0001d400")], 400, 600)[0] == ["a?b", "\U0001d400"]
 
 
 def test_a_quarantine_row_names_a_command_for_a_path_with_spaces(tmp_path: Path) -> None:

@@ -30,15 +30,15 @@ GERMAN = (
 RUSSIAN = "Все счастливые семьи похожи друг на друга, каждая несчастливая семья несчастлива по-своему. " * 5
 
 
-def judge(words: list[str], ink: bool = True) -> tuple[bool, str]:
-    """The verdict on words that stand in rows over bars of ink, or over nothing."""
+def judge(words: list[str], ink: bool = True, share: float = 1.0) -> tuple[bool, str]:
+    """The verdict on words that stand in rows over bars of ink, the last of them or all over nothing."""
     count = len(words)
     places = np.arange(count)
     x, y = 10 + places % 10 * 50, 10 + places // 10 * 20
     boxes = np.stack([x, y, x + 40, y + 12], 1).astype(np.float32)
     picture = np.full((1200, 600, 3), 255, np.uint8)
     if ink:
-        for x0, y0, x1, y1 in boxes.astype(int):
+        for x0, y0, x1, y1 in boxes.astype(int)[: round(share * count)]:
             picture[y0:y1:2, x0:x1] = 0
     return trust_text_layer(words, boxes, picture, 600, 1200)
 
@@ -56,6 +56,11 @@ def test_words_where_the_page_shows_nothing_are_not_trusted() -> None:
     trusted, detail = judge(PROSE.split(), ink=False)
     assert not trusted
     assert "shows nothing" in detail
+
+
+@pytest.mark.parametrize(("share", "trusted"), [(0.75, True), (0.55, False)])
+def test_some_words_may_stand_beside_the_ink(share: float, trusted: bool) -> None:
+    assert judge(PROSE.split(), share=share)[0] == trusted
 
 
 @pytest.mark.parametrize("letter", ["\ufffd", "\ue021", "\x02"])
@@ -136,8 +141,8 @@ class FixedEngine:
 
     name, version = "fixed", "fixed 1"
 
-    def __init__(self, words: list[str] | None) -> None:
-        self.words = words
+    def __init__(self, words: list[str] | None, confidence: float = 0.9) -> None:
+        self.words, self.confidence = words, confidence
 
     def load(self) -> None: ...
     def close(self) -> None: ...
@@ -145,7 +150,7 @@ class FixedEngine:
     def read(self, picture: object) -> OcrPage:
         if self.words is None:
             raise DropError(Reason.OCR_FAILED)
-        return OcrPage.of(self.words, [[0.1, 0.1, 0.2, 0.2]] * len(self.words), [0.9] * len(self.words))
+        return OcrPage.of(self.words, [[0.1, 0.1, 0.2, 0.2]] * len(self.words), [self.confidence] * len(self.words))
 
 
 def test_ocr_takes_the_place_of_a_stamp_where_it_reads_more() -> None:
@@ -159,3 +164,39 @@ def test_ocr_takes_the_place_of_a_stamp_where_it_reads_more() -> None:
         for engine in (FixedEngine(None), None):  # the stamp alone would be a guess
             with pytest.raises(DropError):
                 WordReader(settings, reader, engine).read(content, 0, "0" * 64)
+
+
+@pytest.mark.parametrize(
+    ("words", "confidence", "source", "quality"),
+    [
+        (PROSE.split(), 0.9, "text-layer", 1.0),
+        (GERMAN.split(), 0.9, "fixed", 0.0),
+        (GERMAN.split(), 0.7, "text-layer", 0.0),  # an engine that is not sure overrules nothing
+        ([], 0.9, "text-layer", 0.0),
+        (None, 0.9, "text-layer", None),
+        (GERMAN.split(), 0.4, "text-layer", None),  # too poor to say anything
+    ],
+)
+def test_a_text_layer_gives_way_to_ocr_that_is_sure_of_something_else(
+    words: list[str] | None, confidence: float, source: str, quality: float | None
+) -> None:
+    settings = CorpusSettings(ocr="auto", agreement_share=1.0)
+    with PageReader(settings.limits, 200, 80) as reader:
+        reader.open(plain([PROSE]), "pdf")
+        reading = WordReader(settings, reader, FixedEngine(words, confidence)).read(reader.read(0), 0, "0" * 64)
+    assert reading.text_source == source
+    assert reading.quality == (quality if quality is None else pytest.approx(quality, abs=0.2))
+
+
+@pytest.mark.parametrize(("confidence", "taken"), [(0.51, True), (0.49, False)])
+def test_a_page_that_ocr_reads_poorly_is_left_out(confidence: float, taken: bool) -> None:
+    settings = CorpusSettings(ocr="tesseract")
+    with PageReader(settings.limits, 200, 80) as reader:
+        reader.open(plain([PROSE]), "pdf")
+        reads = WordReader(settings, reader, FixedEngine(PROSE.split(), confidence))
+        if taken:
+            assert reads.read(reader.read(0), 0, "0" * 64).words == PROSE.split()
+            return
+        with pytest.raises(DropError, match=r"mean confidence 0\.49") as poor:
+            reads.read(reader.read(0), 0, "0" * 64)
+    assert (poor.value.reason, poor.value.stage) == (Reason.POOR_OCR, "ocr")

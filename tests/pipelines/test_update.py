@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 from pathlib import Path
 from typing import Any
 
@@ -167,6 +168,23 @@ def test_filters_are_decided_again_without_reading_where_the_pages_are_stored(tm
     summary = update(corpus, [], changed(drop_duplicates=True))
     assert summary.read_pages == 3, "the pages that were left out, but not the one that is a duplicate now"
     same(corpus, tmp_path / "loose")
+
+
+def test_pages_to_keep_out_are_looked_for_also_among_those_left_out_before(tmp_path: Path) -> None:
+    """A near duplicate that was left out is an evaluation page now, and the page that it is like is not quite."""
+    source, corpus = tmp_path / "in", tmp_path / "corpus"
+    source.mkdir()
+    words = random.Random(1).choices(TEXT.split(), k=150)
+    texts = {name: " ".join([*words, *([f"{name}0"] * 6)]) for name in "ab"}
+    for name, text in texts.items():
+        (source / f"{name}.pdf").write_bytes(plain([text]))
+    assert build([str(source)], corpus, changed(near_duplicates=0.8)).filter_reasons == {"near-duplicate": 1}
+    (kept,) = Corpus.open(corpus).rows(["words"])
+    (tmp_path / "exam.txt").write_text(texts["a" if "b0" in kept["words"] else "b"])
+    exam = changed(near_duplicates=0.8, keep_out=[str(tmp_path / "exam.txt")], keep_out_share=0.99)
+    build([str(source)], tmp_path / "whole", exam)
+    assert update(corpus, [], exam).filter_reasons == {"evaluation-overlap": 1}
+    same(corpus, tmp_path / "whole")
 
 
 def test_each_setting_says_what_it_touches() -> None:

@@ -6,11 +6,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from cluster.cli import main
 from pipelines.building.build import build
+from pipelines.corpus.reader import Corpus
+from pipelines.corpus.shards import file_sha256
 from pipelines.corpus.verify import verify
+from pipelines.errors import UsageError
 from pipelines.settings import CorpusSettings
 from tests.pipelines.hostile import TEXT, encrypted, plain
 
@@ -47,13 +52,31 @@ def change_manifest(corpus: Path, change: Callable[[dict[str, Any]], None]) -> N
     (corpus / "manifest.json").write_text(json.dumps(manifest))
 
 
+def with_column(table: pa.Table, name: str, values: list[str]) -> pa.Table:
+    place = table.schema.get_field_index(name)
+    return table.set_column(place, table.schema.field(name), pa.array(values))
+
+
+def forge(corpus: Path, kind: str, change: Callable[[pa.Table], pa.Table]) -> None:
+    """Change a shard and what the manifest says of it."""
+    path = shard(corpus, kind)
+    table = change(pq.read_table(path))
+    pq.write_table(table, path)
+
+    def repair(manifest: dict[str, Any]) -> None:
+        entry = next(entry for entry in manifest["shards"][kind] if entry["name"] == path.name)
+        entry.update(sha256=file_sha256(path), rows=len(table))
+
+    change_manifest(corpus, repair)
+
+
 def test_an_untouched_corpus_agrees(corpus: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert verify(corpus) == []
     assert main(["corpus", "verify", str(corpus), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["mismatches"] == 0
 
 
-@pytest.mark.parametrize("kind", ["pages", "quarantine"])
+@pytest.mark.parametrize("kind", ["pages", "quarantine", "index/pages", "index/files"])
 @pytest.mark.parametrize("place", [0.02, 0.5, 0.999])
 def test_one_flipped_bit_is_found(corpus: Path, kind: str, place: float) -> None:
     path = shard(corpus, kind)
@@ -79,21 +102,31 @@ def test_wrong_counts_are_found(corpus: Path) -> None:
 
 def test_rows_changed_with_their_shards_digest_are_found(corpus: Path) -> None:
     """A forger who repairs the shard's sha256 is caught by the digest over the rows."""
-    import pyarrow.parquet as pq
+    forge(corpus, "pages", lambda table: with_column(table, "language", ["xx"] * len(table)))
+    problems = verify(corpus)
+    assert "corpus digest differs from the manifest's" in problems
+    assert "the pages are not those that the index lists" in problems
 
-    from pipelines.corpus.shards import file_sha256
 
+def test_pages_of_other_documents_and_pages_twice_are_found(corpus: Path, tmp_path: Path) -> None:
+    other = Path(shutil.copytree(corpus, tmp_path / "other"))
+    forge(corpus, "pages", lambda table: with_column(table, "page_id", ["0" * 64, *table["page_id"].to_pylist()[1:]]))
+    assert any("is not of its document and page" in problem for problem in verify(corpus))
+    forge(other, "pages", lambda table: pa.concat_tables([table, table.slice(0, 1)]))
+    assert any(problem.endswith("is stored 2 times") for problem in verify(other))
+
+
+def test_an_index_of_other_pages_is_found(corpus: Path) -> None:
+    forge(corpus, "index/pages", lambda table: with_column(table, "digest", ["0" * 64] * len(table)))
+    assert "the pages are not those that the index lists" in verify(corpus)
+
+
+def test_a_shard_of_other_rows_is_not_read(corpus: Path) -> None:
+    """One from another build, say, whose name is the same."""
     path = shard(corpus)
-    table = pq.read_table(path)
-    column = table.schema.get_field_index("language")
-    pq.write_table(table.set_column(column, "language", [["xx"] * len(table)]), path)
-
-    def repair(manifest: dict[str, Any]) -> None:
-        entry = next(entry for entry in manifest["shards"]["pages"] if entry["name"] == path.name)
-        entry["sha256"] = file_sha256(path)
-
-    change_manifest(corpus, repair)
-    assert "corpus digest differs from the manifest's" in verify(corpus)
+    pq.write_table(pq.read_table(path).slice(1), path)
+    with pytest.raises(UsageError, match=f"{path.name}: not the shard that the manifest lists"):
+        Corpus.open(corpus)
 
 
 def test_no_corpus_is_a_usage_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
