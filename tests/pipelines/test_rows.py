@@ -12,6 +12,7 @@ from PIL import Image
 
 from pipelines.pages.reader import seen
 from pipelines.pages.rows import PageMaker, quarantine_row
+from pipelines.pages.text_layer import TextLayer
 from pipelines.quarantine import DropError, Reason
 from pipelines.schema import PAGES, QUARANTINE, page_id
 from pipelines.settings import CorpusSettings
@@ -163,16 +164,24 @@ def test_an_error_of_the_program_costs_one_page_and_is_on_record(
     assert dropped[0]["detail"] == "ZeroDivisionError: no such thing"
 
 
+def layer(*found: tuple[float, float, float, float, str]) -> TextLayer:
+    """Words and places; each one's direction is its number."""
+    places = np.array([word[:4] for word in found], np.float64)
+    return TextLayer([word[4] for word in found], places, np.arange(len(found), dtype=np.int8))
+
+
 def test_words_off_the_page_are_not_seen() -> None:
     found = [(*box, str(number)) for number, box in enumerate([(-30, 5, 29, 9), (-30, 5, 31, 9), (390, 0, 412, 9)])]
-    words, boxes = seen([*found, (5, -9, 9, -1, "above"), (5, 590, 9, 612, "below")], 400, 600)
+    words, boxes, sideways = seen(layer(*found, (5, -9, 9, -1, "above"), (5, 590, 9, 612, "below")), 400, 600)
     assert words == ["1"]
     assert boxes.tolist() == [[0, 5, 31, 9]]
+    assert sideways.tolist() == [1]
 
 
 def test_half_of_a_surrogate_pair_is_no_letter() -> None:
     """A font map may give one, and no file can hold it."""
-    assert seen([(0, 0, 9, 9, "a\ud835b"), (20, 0, 29, 9, "\U0001d400")], 400, 600)[0] == ["a?b", "\U0001d400"]
+    found = layer((0, 0, 9, 9, "a\ud835b"), (20, 0, 29, 9, "\U0001d400"))
+    assert seen(found, 400, 600)[0] == ["a?b", "\U0001d400"]
 
 
 def test_a_quarantine_row_names_a_command_for_a_path_with_spaces(tmp_path: Path) -> None:
