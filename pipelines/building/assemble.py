@@ -67,7 +67,11 @@ class Plan:
 
 
 def assemble(plan: Plan) -> dict[str, Any]:
-    """Carry out `plan` and return the manifest; raises JobError when a page is not accounted for or another run had `out`."""
+    """Carry out `plan` and return the manifest.
+
+    Raises:
+        JobError: a document or page is not accounted for, or another run has had the folder meanwhile.
+    """
     try:
         return _assemble(plan)
     except FileNotFoundError:

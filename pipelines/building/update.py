@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
@@ -13,8 +14,8 @@ from pipelines.building.output import UPDATE, clear, only_writer, prepare, read_
 from pipelines.building.summary import BuildSummary, summarise
 from pipelines.building.survey import again, stamp, survey
 from pipelines.corpus.manifest import Origin, configuration, read_records
-from pipelines.corpus.parts import FACT_SHARDS, Part
-from pipelines.corpus.reader import MANIFEST, Corpus, read_manifest
+from pipelines.corpus.parts import FACT_SHARDS, FILE_SHARDS, Part
+from pipelines.corpus.reader import MANIFEST, READERS, Corpus, not_listed, read_manifest
 from pipelines.errors import UsageError
 from pipelines.filters.keep_out import keep_out_runs, runs_digest
 from pipelines.folders.address import Place, folder_of
@@ -82,6 +83,7 @@ def _update(
             clear(target, read_manifest(target))
             return summarise(target, read_manifest(target), time.monotonic() - started)
     stages: dict[str, Any] = {}
+    _refuse_damaged(corpus, before)
     old = read_records(corpus, before)
     differ = changed(
         {**before["settings"], **before["configuration"]}, {**settings.model_dump(mode="json"), **wanted["settings"]}
@@ -144,6 +146,22 @@ def _take_stock(
     with timed(stages, "inventory", len(new), "document"):
         fresh = survey(new, settings)
     return [record for record in old if retried.get(record["stamp"]) is None] + fresh
+
+
+def _refuse_damaged(corpus: Folder, manifest: Mapping[str, Any]) -> None:
+    """Raise UsageError when what goes into the next manifest unasked, facts and files, is not what this one lists."""
+
+    def check(listed: tuple[str, Mapping[str, Any]]) -> None:
+        kind, entry = listed
+        file = f"{kind}/{entry['name']}"
+        if not corpus.exists(file):
+            raise UsageError(f"{corpus}/{file}: missing; restore it, or build the corpus again")
+        if corpus.sha256(file) != entry["sha256"]:
+            raise not_listed(f"{corpus}/{file}")
+
+    with ThreadPoolExecutor(READERS) as pool:
+        shards = [(kind, entry) for kind in (FACT_SHARDS, FILE_SHARDS) for entry in manifest["shards"][kind]]
+        list(pool.map(check, shards))
 
 
 def _touched(parts: Sequence[Part], touches: set[Touches]) -> set[tuple[str, int]]:
