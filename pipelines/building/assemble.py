@@ -26,7 +26,7 @@ from pipelines.building.settle import Earlier, PageKey, settle
 from pipelines.corpus.manifest import Origin, write_manifest
 from pipelines.corpus.parts import FACT_SHARDS, Part
 from pipelines.corpus.reader import READERS
-from pipelines.errors import UsageError
+from pipelines.errors import UsageError, WorkError
 from pipelines.folders.folder import Folder
 from pipelines.progress import Progress
 from pipelines.sources.inventory import Record, distinct, plan_jobs
@@ -74,7 +74,7 @@ def assemble(plan: Plan) -> dict[str, Any]:
     """
     try:
         return _assemble(plan)
-    except FileNotFoundError:
+    except (FileNotFoundError, WorkError):
         plan.still_ours()  # another's commit clears away what it does not list
         raise
 
