@@ -1,7 +1,6 @@
 """A checkpoint as a folder that `from_pretrained` loads: config.json, model.safetensors and the tokenizer."""
 
 import shutil
-import tempfile
 from pathlib import Path
 
 from cluster.checkpoints.checkpoint import Checkpoint, newest_good
@@ -12,7 +11,7 @@ from model.processor import DocFormerV2Processor
 from model.tokenizer import load_tokenizer
 from pipelines.corpus.shards import sync_folder
 from pipelines.errors import UsageError
-from pipelines.folders.blame import named
+from pipelines.folders.blame import beside
 
 
 def export_run(run_path: Path, out: Path) -> int:
@@ -45,13 +44,9 @@ def export_checkpoint(checkpoint: Checkpoint, tokenizer: Path, out: Path) -> Non
         difference = f"lost {lost}, unknown {unexpected}"
         raise UsageError(f"{checkpoint.folder}: its parameters are not this model's ({difference})")
     out = out.absolute()
-    out.parent.mkdir(parents=True, exist_ok=True)
-    beside = f".{out.name}."
-    with named(out, out.with_name(beside)):
-        temporary = Path(tempfile.mkdtemp(prefix=beside, dir=out.parent))
+    with beside(out) as temporary:
         model.save_pretrained(temporary)
         DocFormerV2Processor.for_model(config, load_tokenizer(tokenizer)).save_pretrained(temporary)
         shutil.rmtree(out, ignore_errors=True)
-        temporary.chmod(0o755)
         temporary.rename(out)
     sync_folder(out.parent)

@@ -1,10 +1,13 @@
 """SIGTERM ends a command as SIGINT does: by an exception, so that what is open is closed and children end."""
 
+import errno
 import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
+
+from pipelines.errors import WorkError
 
 
 class Terminated(KeyboardInterrupt):
@@ -45,8 +48,14 @@ def ours_kept() -> Iterator[None]:
 
 @contextmanager
 def hint_when_stopped(hint: Callable[[], str]) -> Iterator[None]:
-    """Raise an interruption of the block on, with the line `hint` gives as its message."""
+    """Raise an interruption of the block on with the line that `hint` gives; failed work and a full disk with it."""
     try:
         yield
     except KeyboardInterrupt as stop:
         raise type(stop)(hint()) from None
+    except WorkError as error:
+        raise WorkError(f"{error}; {hint()}") from None
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise WorkError(f"{error.filename or 'writing'}: {error.strerror}; {hint()}") from None

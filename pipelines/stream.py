@@ -1,20 +1,26 @@
 """Work over many items: as a Ray Data job, or in this process where starting Ray would cost more than the work."""
 
+import json
 import logging
 import os
+import tempfile
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from pipelines.errors import JobError, UsageError
+from pipelines.errors import JobError, UsageError, WorkError
 from pipelines.stopping import ours_kept
 
 # Ray Data looks for finished tasks ten times a second, and until it has, a worker waits for its next item. An actor has
 # that in its queue; but it is a process of its own from start to end, which only many items are worth.
 ITEMS_A_WORKER = 8
 QUEUED = 2  # items an actor holds, with the one at hand
+FAILED = "failed"  # the only column of a row that stands for an error
+OURS = (UsageError, JobError)
 Work = Callable[[str], dict[str, Any]]
 
 
@@ -27,8 +33,13 @@ def on_ray(items: Sequence[str], work: Work, workers: int, queued: bool = False)
         workers: at once; 0: one a CPU of the cluster.
         queued: whether no worker should wait between two items, at the price of processes of their own, where there are
             many items and a known number of workers.
+
+    Raises:
+        UsageError, JobError: the work did.
+        WorkError: the work failed otherwise, or its processes died again and again.
     """
     import ray
+    from ray.exceptions import RayError
 
     if not items:
         return
@@ -40,8 +51,11 @@ def on_ray(items: Sequence[str], work: Work, workers: int, queued: bool = False)
         results = data.map(_Worker, fn_constructor_args=(work,), num_cpus=1, compute=pool)
     else:
         options = {"concurrency": workers} if workers else {}
-        results = data.map(lambda row: work(row["item"]), num_cpus=1, **options)
-    yield from results.iter_rows()
+        results = data.map(lambda row: _tried(work, row["item"]), num_cpus=1, **options)
+    try:
+        yield from map(_result, results.iter_rows())
+    except RayError as error:
+        raise WorkError(f"{type(error).__name__}: {_short(error)}") from None
 
 
 def _cpus_of_one_node() -> int:
@@ -59,13 +73,54 @@ class _Worker:
         self._work = work
 
     def __call__(self, row: dict[str, str]) -> dict[str, Any]:
-        return self._work(row["item"])
+        return _tried(self._work, row["item"])
+
+
+def _tried(work: Work, item: str) -> dict[str, Any]:
+    """The result, or what went wrong as one: of an exception Ray hands on little more than a long text."""
+    try:
+        return work(item)
+    except Exception as error:
+        ours = next((kind.__name__ for kind in OURS if isinstance(error, kind)), "")
+        text, trace = str(error), ""
+        if isinstance(error, OSError) and error.strerror:
+            text = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+        elif not ours:
+            text, trace = f"{type(error).__name__}: {_short(error)}", traceback.format_exc()
+        return {FAILED: json.dumps({"ours": ours, "text": text, "traceback": trace})}
+
+
+def _result(row: dict[str, Any]) -> dict[str, Any]:
+    """A row of `_tried`; raises the error that it holds."""
+    if FAILED not in row:
+        return row
+    failed = json.loads(row[FAILED])
+    for kind in OURS:
+        if failed["ours"] == kind.__name__:
+            raise kind(failed["text"])
+    raise WorkError(failed["text"] + _where(failed["traceback"]))
+
+
+def _where(text: str) -> str:
+    """Says in which file the traceback `text` now is."""
+    if not text:
+        return ""
+    try:
+        with tempfile.NamedTemporaryFile("w", prefix="docformer-", suffix=".txt", delete=False) as file:
+            file.write(text)
+    except OSError:
+        return f" ({text.splitlines()[-2].strip()})"
+    return f"; traceback in {file.name}"
+
+
+def _short(error: Exception) -> str:
+    return " ".join(str(error).split())[:300]
 
 
 def in_threads(items: Sequence[str], work: Work, workers: int) -> Iterator[dict[str, Any]]:
     """The same in threads of this process, the results in order: for Arrow's work, which holds no lock."""
     with ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool:
-        yield from pool.map(work, items)
+        yield from map(_result, pool.map(partial(_tried, work), items))
 
 
 @contextmanager

@@ -31,10 +31,16 @@ def run_train(args: argparse.Namespace) -> int:
     """Train a tokenizer on a corpus's words."""
     from model.tokenizer import train_tokenizer
     from pipelines.corpus.reader import Corpus
+    from pipelines.folders.blame import beside
 
     if args.out.exists() and any(args.out.iterdir()) and not args.overwrite:
         raise UsageError(f"{args.out}: already holds something; choose another folder or add --overwrite")
     corpus = Corpus.open(args.corpus)
-    size = train_tokenizer((row["words"] for row in corpus.rows(["words"])), args.out, vocab_size=args.vocab_size)
+    words = (row["words"] for row in corpus.rows(["words"]))
+    with beside(args.out) as temporary:
+        size = train_tokenizer(words, temporary, vocab_size=args.vocab_size)
+        args.out.mkdir(exist_ok=True)
+        for file in temporary.iterdir():
+            file.replace(args.out / file.name)  # what else is in the folder stays
     print(f"wrote {args.out}: {size} entries with the sentinels")
     return 0

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import zipfile
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -19,7 +18,7 @@ from cluster.samples.corpora import Corpora
 from cluster.samples.held_out import HASHES, document_hash, held_out_bound
 from pipelines.corpus.reader import READERS, Shard, open_shard
 from pipelines.errors import UsageError
-from pipelines.folders.blame import named
+from pipelines.folders.local import LocalFolder
 
 Ints = NDArray[np.int64]
 
@@ -85,12 +84,9 @@ class PageIndex:
 
     def save(self, path: Path, key: str) -> None:
         """Write the index to a file that appears whole or not at all; `key` says what it was made of."""
-        temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-        with named(path, temporary):
-            with temporary.open("wb") as file:
-                bound = np.array(self.held_out_bound, np.uint64)
-                np.savez(file, key=np.array(key), bound=bound, **{name: getattr(self, name) for name in ARRAYS})
-            temporary.rename(path)
+        bound = np.array(self.held_out_bound, np.uint64)
+        with LocalFolder(path.parent).writing(path.name) as file:
+            np.savez(file, key=np.array(key), bound=bound, **{name: getattr(self, name) for name in ARRAYS})
 
     @classmethod
     def load(cls, path: Path, key: str) -> "PageIndex | None":

@@ -14,7 +14,7 @@ from cluster.samples.corpora import Corpora
 from cluster.samples.order import LEAST_GROUPS, WINDOW_GROUPS, Place
 from cluster.samples.page_index import PageIndex
 from model.sample import COLUMNS
-from pipelines.corpus.reader import open_parquet
+from pipelines.corpus.reader import open_parquet, refuse_nulls
 from pipelines.errors import UsageError
 from pipelines.folders.folder import Folder
 
@@ -87,6 +87,7 @@ class PageStore:
             raise UsageError(
                 f"{folder}/{name}: row group {number} cannot be read ({text}); run docformer corpus verify"
             ) from None
+        refuse_nulls(table, f"{folder}/{name}")
         return table.combine_chunks().to_batches()[0]
 
 

@@ -8,7 +8,7 @@ from before or the new one, and the same plan goes on where it stopped.
 import io
 import json
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -26,7 +26,7 @@ from pipelines.building.settle import Earlier, PageKey, settle
 from pipelines.corpus.manifest import Origin, write_manifest
 from pipelines.corpus.parts import FACT_SHARDS, Part
 from pipelines.corpus.reader import READERS
-from pipelines.errors import UsageError
+from pipelines.errors import UsageError, WorkError
 from pipelines.folders.folder import Folder
 from pipelines.progress import Progress
 from pipelines.sources.inventory import Record, distinct, plan_jobs
@@ -50,6 +50,7 @@ class Plan:
         gone: their pages that are read again.
         relabel: whether labels or fingerprint of the others change.
         compare: whether the others are compared with the evaluation pages anew.
+        still_ours: called before the manifest is written; raises JobError when another run has had the folder.
         stages: items, unit and seconds of each stage; those of `assemble` are added.
     """
 
@@ -57,6 +58,7 @@ class Plan:
     origin: Origin
     runs: Runs
     kept_out: NDArray[np.uint64]
+    still_ours: Callable[[], None]
     parts: list[Part] = field(default_factory=list)
     gone: set[PageKey] = field(default_factory=set)
     relabel: bool = False
@@ -65,7 +67,19 @@ class Plan:
 
 
 def assemble(plan: Plan) -> dict[str, Any]:
-    """Carry out `plan` and return the manifest; raises JobError when a document or page is not accounted for."""
+    """Carry out `plan` and return the manifest.
+
+    Raises:
+        JobError: a document or page is not accounted for, or another run has had the folder meanwhile.
+    """
+    try:
+        return _assemble(plan)
+    except (FileNotFoundError, WorkError):
+        plan.still_ours()  # another's commit clears away what it does not list
+        raise
+
+
+def _assemble(plan: Plan) -> dict[str, Any]:
     settings, key = plan.origin.settings, plan.origin.key
     if len(plan.kept_out):
         kept_out = io.BytesIO()
@@ -90,7 +104,7 @@ def assemble(plan: Plan) -> dict[str, Any]:
     final = [Part(plan.out, task["new"]) for task in settled.tasks]
     with ThreadPoolExecutor(READERS) as pool:
         final += pool.map(partial(_bring, out=plan.out), settled.kept)
-    manifest = write_manifest(plan.out, plan.origin, final, plan.stages)
+    manifest = write_manifest(plan.out, plan.origin, final, plan.stages, plan.still_ours)
     clear(plan.out, manifest)
     return manifest
 

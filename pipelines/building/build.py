@@ -6,11 +6,12 @@ again, and `--resume` skips the shards that are there.
 """
 
 import time
+from functools import partial
 from typing import Any
 
 from pipelines.building.assemble import Plan, assemble, timed
 from pipelines.building.listing import list_files
-from pipelines.building.output import BUILD, clear, prepare, read_marker, refuse
+from pipelines.building.output import BUILD, clear, only_writer, prepare, read_marker, refuse, refuse_overtaken
 from pipelines.building.summary import BuildSummary, summarise
 from pipelines.building.survey import survey
 from pipelines.corpus.manifest import Origin, configuration
@@ -18,6 +19,7 @@ from pipelines.corpus.reader import MANIFEST, read_manifest
 from pipelines.errors import JobError, UsageError
 from pipelines.filters.keep_out import keep_out_runs, runs_digest
 from pipelines.folders.address import Place, folder_of
+from pipelines.folders.folder import Folder
 from pipelines.pages.rows import PageMaker
 from pipelines.quarantine import DropError
 from pipelines.settings import CorpusSettings
@@ -37,11 +39,20 @@ def build(
         overwrite: replace the corpus in `out`.
 
     Raises:
-        UsageError: bad sources or folder, or a resume under other settings; nothing is written then.
-        JobError: nothing was taken, or the account does not balance.
+        UsageError: bad sources or folder, a folder that another process writes to, or a resume under other settings;
+            nothing is written then.
+        JobError: nothing was taken, the account does not balance, or another run wrote to the folder meanwhile.
     """
     started = time.monotonic()
     out = folder_of(out)
+    with only_writer(out):
+        return _build(sources, out, settings, resume, overwrite, started)
+
+
+def _build(
+    sources: list[str], out: Folder, settings: CorpusSettings, resume: bool, overwrite: bool, started: float
+) -> BuildSummary:
+    """`build`, in a folder that nobody else writes to; begun at `started`."""
     kept_out = keep_out_runs(settings.keep_out)
     wanted: dict[str, Any] = {
         "settings": configuration(settings, runs_digest(kept_out)),
@@ -61,10 +72,12 @@ def build(
     documents = distinct(records)[0]
     if not documents:
         raise UsageError(f"{', '.join(sources)}: holds no PDF, PNG, JPEG or TIFF; give a folder of documents")
+    refuse(out, wanted, BUILD, resume, overwrite)  # a store has no locks, and the inventory took a while
     prepare(out, wanted, BUILD, keep=resume and bool(read_marker(out, BUILD)))
     runs = {document["doc_id"]: [(0, document["pages"])] for document in documents if not document["reason"]}
     origin = Origin(settings, sources, runs_digest(kept_out), records)
-    manifest = assemble(Plan(out, origin, runs, kept_out, stages=stages))
+    still_ours = partial(refuse_overtaken, out, wanted, BUILD)
+    manifest = assemble(Plan(out, origin, runs, kept_out, still_ours, stages=stages))
     if not manifest["totals"]["pages"]:
         raise JobError(
             f"{out}: not one page was taken of {len(documents)} documents; see its quarantine for the reasons"

@@ -1,14 +1,15 @@
 """The output folder: who may write to it, what an unfinished run leaves there, and what is cleared away at the end."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from pipelines.building.jobs import KEPT_OUT
 from pipelines.corpus.parts import KINDS
-from pipelines.corpus.reader import MANIFEST
+from pipelines.corpus.reader import MANIFEST, read_manifest
 from pipelines.corpus.shards import shard_names
-from pipelines.errors import UsageError
+from pipelines.errors import JobError, UsageError
 from pipelines.folders.address import Place, folder_of
 from pipelines.folders.folder import Folder
 
@@ -26,9 +27,6 @@ def refuse(out: Folder, wanted: Mapping[str, Any], marker: str, resume: bool, ov
         overwrite: whether to replace the corpus that is there.
     """
     try:
-        if out.is_file():
-            raise UsageError(f"{out}: is a file; give --out a folder")
-        refuse_unwritable(out)
         if out.empty():
             return
         unfinished, complete = out.exists(marker), out.exists(MANIFEST)
@@ -44,10 +42,44 @@ def refuse(out: Folder, wanted: Mapping[str, Any], marker: str, resume: bool, ov
         raise UsageError(f"{out}: already holds something; {remedy}")
 
 
-def refuse_unwritable(out: Folder) -> None:
-    """Raise UsageError when it can be told that nothing can be written to `out`."""
-    if why := out.unwritable():
-        raise UsageError(f"{out}: cannot be written ({why}); choose another folder")
+@contextmanager
+def only_writer(out: Folder) -> Iterator[None]:
+    """Have `out` for this process; where its folders have no locks, `refuse_overtaken` says who was first.
+
+    Raises:
+        UsageError: it can be told that nothing can be written there, or another process is writing there.
+    """
+    try:
+        if out.is_file():
+            raise UsageError(f"{out}: is a file; give --out a folder")
+        if why := out.unwritable():
+            raise UsageError(f"{out}: cannot be written ({why}); choose another folder")
+    except OSError as error:
+        raise _unusable(out, error) from None
+    with out.alone() as ours:
+        if not ours:
+            raise UsageError(f"{out}: another process is writing there; wait for its end, or choose another folder")
+        yield
+
+
+def refuse_overtaken(
+    out: Folder, wanted: Mapping[str, Any], marker: str, before: Mapping[str, Any] | None = None
+) -> None:
+    """Raise JobError when another run has written to `out` since `prepare`; for before a commit.
+
+    Args:
+        out: the folder.
+        wanted: as this run prepared it, with the file `marker`.
+        marker: `BUILD` or `UPDATE`.
+        before: the manifest that the commit is to replace, None where there was none.
+    """
+    there = read_manifest(out) if out.exists(MANIFEST) else None
+    present = read_marker(out, marker)
+    if present == json.loads(json.dumps(wanted)) and there == before:
+        return
+    if there is not None and not present:  # nobody else is at it: what this run wrote is in no manifest
+        clear(out, there)
+    raise JobError(f"{out}: another run has written there meanwhile, and this one's work is dropped; run it again")
 
 
 def _unusable(out: Folder, error: OSError) -> UsageError:

@@ -2,21 +2,24 @@
 
 import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 from pipelines.building.assemble import Plan, as_runs, assemble, refuse_absent, timed
 from pipelines.building.build import check_engine
 from pipelines.building.changes import Touches, changed
 from pipelines.building.listing import list_files
-from pipelines.building.output import UPDATE, clear, prepare, read_marker, refuse, refuse_unwritable
+from pipelines.building.output import UPDATE, clear, only_writer, prepare, read_marker, refuse, refuse_overtaken
 from pipelines.building.summary import BuildSummary, summarise
 from pipelines.building.survey import again, stamp, survey
 from pipelines.corpus.manifest import Origin, configuration, read_records
-from pipelines.corpus.parts import FACT_SHARDS, Part
-from pipelines.corpus.reader import MANIFEST, Corpus, read_manifest
+from pipelines.corpus.parts import FACT_SHARDS, FILE_SHARDS, Part
+from pipelines.corpus.reader import MANIFEST, READERS, Corpus, not_listed, read_manifest
 from pipelines.errors import UsageError
 from pipelines.filters.keep_out import keep_out_runs, runs_digest
 from pipelines.folders.address import Place, folder_of
+from pipelines.folders.folder import Folder
 from pipelines.progress import Progress
 from pipelines.quarantine import Reason
 from pipelines.settings import CorpusSettings
@@ -44,17 +47,25 @@ def update(
         resume: finish an unfinished update in `out`; in place, a second update takes over the work of a first anyway.
 
     Raises:
-        UsageError: there is no corpus, one of its shards is missing or damaged, a bad source or folder, or a page must
-            be read again and its file is not there.
-        JobError: the account does not balance.
+        UsageError: there is no corpus, one of its shards is missing or damaged, a bad source or folder, a page must be
+            read again and its file is not there, or another process writes to the folder.
+        JobError: the account does not balance, or another run wrote to the folder meanwhile.
     """
     started = time.monotonic()
     corpus = folder_of(corpus)
+    read_manifest(corpus)  # there must be one before the other folder is made
+    target = folder_of(out) if out is not None else corpus
+    with only_writer(target):
+        return _update(corpus, target, sources, settings, resume, started)
+
+
+def _update(
+    corpus: Folder, target: Folder, sources: Sequence[str], settings: CorpusSettings, resume: bool, started: float
+) -> BuildSummary:
+    """`update` into `target`, which nobody else writes to; begun at `started`."""
     before = Corpus.open(corpus).manifest
     if "configuration" not in before:
         raise UsageError(f"{corpus}: made by an earlier program, which noted less; build it again")
-    target = folder_of(out) if out is not None else corpus
-    refuse_unwritable(target)
     kept_out = keep_out_runs(settings.keep_out)
     wanted: dict[str, Any] = {
         "settings": configuration(settings, runs_digest(kept_out)),
@@ -72,6 +83,7 @@ def update(
             clear(target, read_manifest(target))
             return summarise(target, read_manifest(target), time.monotonic() - started)
     stages: dict[str, Any] = {}
+    _refuse_damaged(corpus, before)
     old = read_records(corpus, before)
     differ = changed(
         {**before["settings"], **before["configuration"]}, {**settings.model_dump(mode="json"), **wanted["settings"]}
@@ -101,12 +113,15 @@ def update(
         records,
         before["version"] + 1,
     )
-    plan = Plan(target, origin, runs, kept_out, parts, gone, stages=stages)
+    still_ours = partial(refuse_overtaken, target, wanted, UPDATE, before if target == corpus else None)
+    plan = Plan(target, origin, runs, kept_out, still_ours, parts, gone, stages=stages)
     plan.relabel = before["fingerprint"] != settings.fingerprint()
     plan.compare = before["configuration"]["keep_out"] != runs_digest(kept_out)
     refuse_absent(plan.origin.records, runs)
     if runs:
         check_engine(settings)
+    if target != corpus:
+        refuse(target, wanted, UPDATE, resume, overwrite=False)  # a store has no locks, and the reading took a while
     prepare(target, wanted, UPDATE, keep=True)
     try:
         manifest = assemble(plan)
@@ -131,6 +146,22 @@ def _take_stock(
     with timed(stages, "inventory", len(new), "document"):
         fresh = survey(new, settings)
     return [record for record in old if retried.get(record["stamp"]) is None] + fresh
+
+
+def _refuse_damaged(corpus: Folder, manifest: Mapping[str, Any]) -> None:
+    """Raise UsageError when what goes into the next manifest unasked, facts and files, is not what this one lists."""
+
+    def check(listed: tuple[str, Mapping[str, Any]]) -> None:
+        kind, entry = listed
+        file = f"{kind}/{entry['name']}"
+        if not corpus.exists(file):
+            raise UsageError(f"{corpus}/{file}: missing; restore it, or build the corpus again")
+        if corpus.sha256(file) != entry["sha256"]:
+            raise not_listed(f"{corpus}/{file}")
+
+    with ThreadPoolExecutor(READERS) as pool:
+        shards = [(kind, entry) for kind in (FACT_SHARDS, FILE_SHARDS) for entry in manifest["shards"][kind]]
+        list(pool.map(check, shards))
 
 
 def _touched(parts: Sequence[Part], touches: set[Touches]) -> set[tuple[str, int]]:

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -70,11 +70,18 @@ def digest_of(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
-def write_manifest(out: Folder, origin: Origin, parts: Sequence[Part], stages: Mapping[str, Any]) -> dict[str, Any]:
+def write_manifest(
+    out: Folder,
+    origin: Origin,
+    parts: Sequence[Part],
+    stages: Mapping[str, Any],
+    still_ours: Callable[[], None] = lambda: None,
+) -> dict[str, Any]:
     """Check the account of `parts`, all of them in `out`, write manifest.json, and return it.
 
     Raises:
-        JobError: a document or page is not accounted for; nothing is written then.
+        JobError: a document or page is not accounted for, or `still_ours` says that another run has had the folder
+            since; nothing is written then.
     """
     documents, duplicates, others = distinct(origin.records)
     tally = Tally()
@@ -107,6 +114,7 @@ def write_manifest(out: Folder, origin: Origin, parts: Sequence[Part], stages: M
         "stages": dict(stages),
         "shards": {kind: sorted(listed, key=lambda one: one["name"]) for kind, listed in shards.items()},
     }
+    still_ours()
     commit(out, json.dumps(manifest, indent=1, sort_keys=True) + "\n")
     return manifest
 

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipelines.corpus.facts import FACTS
-from pipelines.corpus.reader import open_parquet
+from pipelines.corpus.reader import not_listed, open_parquet, refuse_nulls
 from pipelines.corpus.shards import as_table, write_table
 from pipelines.folders.folder import Folder
 from pipelines.schema import PAGES, QUARANTINE
@@ -42,12 +42,26 @@ class Part:
         return self._read(FACT_SHARDS, columns)
 
     def pages(self, columns: Sequence[str] | None = None) -> pa.Table:
-        """Its pages, in the order of their facts."""
-        return self._read(PAGE_SHARDS, columns) if PAGE_SHARDS in self.listed() else PAGES.empty_table()
+        """Its pages, in the order of their facts; raises UsageError when they are not those that were written."""
+        if columns is None or PAGE_SHARDS not in self.listed():
+            return self._whole(PAGE_SHARDS, PAGES)
+        pages = self._read(PAGE_SHARDS, columns)
+        refuse_nulls(pages, f"{self.folder / PAGE_SHARDS}/{self.name}")
+        return pages
 
     def quarantine(self) -> pa.Table:
-        """Its quarantine."""
-        return self._read(QUARANTINE_SHARDS) if QUARANTINE_SHARDS in self.listed() else QUARANTINE.empty_table()
+        """Its quarantine; raises as `pages`."""
+        return self._whole(QUARANTINE_SHARDS, QUARANTINE)
+
+    def _whole(self, kind: str, schema: pa.Schema) -> pa.Table:
+        listed = self.listed()
+        if kind not in listed:
+            return schema.empty_table()
+        data = (self.folder / kind).read(self.name)
+        # What is read whole is passed on, under a digest of its own that would vouch for it.
+        if hashlib.sha256(data).hexdigest() != listed[kind]["sha256"]:
+            raise not_listed(f"{self.folder / kind}/{self.name}")
+        return pq.ParquetFile(pa.BufferReader(data)).read()
 
     def _read(self, kind: str, columns: Sequence[str] | None = None) -> pa.Table:
         return open_parquet(self.folder / kind, self.name).read(columns and list(columns))

@@ -1,13 +1,14 @@
 """Reading a corpus: its manifest, its shards, its rows."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipelines.errors import UsageError
@@ -17,6 +18,7 @@ from pipelines.folders.local import LocalFolder
 from pipelines.schema import PAGES, SCHEMA_VERSION
 
 MANIFEST = "manifest.json"
+NULLABLE = {"quality"}
 READERS = 16  # files that are asked for at once, since a store takes a while to answer
 
 
@@ -68,13 +70,15 @@ class Corpus:
 
     def rows(self, columns: Sequence[str] | None = None) -> Iterator[dict[str, Any]]:
         """All page rows, shard by shard, as mappings of the given columns (all when None)."""
-        yield from _rows(self.path / "pages", [shard.name for shard in self.shards], columns)
+        for shard in self.shards:
+            yield from _rows(shard.folder, shard.name, columns, refuse_nulls)
 
     def tables(self) -> Iterator[pa.Table]:
         """All pages, as tables of some dozens."""
         for shard in self.shards:
             try:
                 for batch in shard.open().iter_batches(batch_size=64):
+                    refuse_nulls(batch, f"{shard.folder}/{shard.name}")
                     yield pa.Table.from_batches([batch])
             except (pa.ArrowInvalid, OSError) as error:
                 raise UsageError(
@@ -83,7 +87,8 @@ class Corpus:
 
     def quarantine_rows(self) -> Iterator[dict[str, Any]]:
         """All rows of the quarantine."""
-        yield from _rows(self.path / "quarantine", [shard["name"] for shard in self.manifest["shards"]["quarantine"]])
+        for shard in self.manifest["shards"]["quarantine"]:
+            yield from _rows(self.path / "quarantine", shard["name"])
 
 
 def open_shard(corpus: Folder, entry: Mapping[str, Any]) -> Shard:
@@ -95,15 +100,29 @@ def open_shard(corpus: Folder, entry: Mapping[str, Any]) -> Shard:
     folder = corpus / "pages"
     file = f"{folder}/{entry['name']}"
     try:
-        footer = open_parquet(folder, entry["name"]).metadata
+        opened = open_parquet(folder, entry["name"])
     except FileNotFoundError:
         raise UsageError(f"{file}: missing; restore it, or build the corpus again") from None
     except (pa.ArrowInvalid, OSError) as error:
         raise UsageError(f"{file}: damaged ({_short(error)}); build the corpus again") from None
-    if footer.num_rows != entry["rows"] or footer.schema.to_arrow_schema().names != PAGES.names:
-        raise UsageError(f"{file}: not the shard that the manifest lists; build the corpus again")
+    footer = opened.metadata
+    if footer.num_rows != entry["rows"] or not opened.schema_arrow.equals(PAGES):
+        raise not_listed(file)
     groups = tuple(footer.row_group(group).num_rows for group in range(footer.num_row_groups))
     return Shard(entry["name"], folder, entry["rows"], groups, entry["sha256"])
+
+
+def not_listed(file: str) -> UsageError:
+    """What to raise of a shard whose content is not what was written."""
+    return UsageError(f"{file}: not the shard that the manifest lists; build the corpus again")
+
+
+def refuse_nulls(pages: pa.RecordBatch | pa.Table, file: str) -> None:
+    """Raise UsageError when pages of shard `file` lack what every page has: cheap, and all that a reader trips over."""
+    for name in set(pages.schema.names) - NULLABLE:
+        column = pages[name]
+        if column.null_count or (pa.types.is_list(column.type) and pc.list_flatten(column).null_count):
+            raise not_listed(file)
 
 
 def open_parquet(folder: Folder, name: str, footer: pq.FileMetaData | None = None) -> pq.ParquetFile:
@@ -136,13 +155,18 @@ def read_manifest(path: Place) -> dict[str, Any]:
     return dict(manifest)
 
 
-def _rows(folder: Folder, names: Sequence[str], columns: Sequence[str] | None = None) -> Iterator[dict[str, Any]]:
-    for name in names:
-        try:
-            for batch in open_parquet(folder, name).iter_batches(batch_size=64, columns=columns and list(columns)):
-                yield from batch.to_pylist()
-        except (pa.ArrowInvalid, OSError) as error:
-            raise UsageError(f"{folder}/{name}: damaged ({_short(error)}); build the corpus again") from None
+def _rows(
+    folder: Folder,
+    name: str,
+    columns: Sequence[str] | None = None,
+    check: Callable[[pa.RecordBatch, str], None] = lambda *_: None,
+) -> Iterator[dict[str, Any]]:
+    try:
+        for batch in open_parquet(folder, name).iter_batches(batch_size=64, columns=columns and list(columns)):
+            check(batch, f"{folder}/{name}")
+            yield from batch.to_pylist()
+    except (pa.ArrowInvalid, OSError) as error:
+        raise UsageError(f"{folder}/{name}: damaged ({_short(error)}); build the corpus again") from None
 
 
 def _short(error: Exception) -> str:

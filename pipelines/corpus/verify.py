@@ -19,7 +19,7 @@ from pipelines.corpus.tally import FACT_COLUMNS, QUARANTINE_COLUMNS, Tally
 from pipelines.errors import JobError
 from pipelines.folders.address import Place, folder_of
 from pipelines.folders.folder import Folder
-from pipelines.schema import corpus_digest, page_id
+from pipelines.schema import PAGES, corpus_digest, page_id
 from pipelines.sources.inventory import distinct
 
 COLUMNS = ["page_id", "doc_id", "page_index"]
@@ -66,7 +66,11 @@ def _pages(corpus: Folder, manifest: Mapping[str, Any], problems: list[str]) -> 
             data = (corpus / PAGE_SHARDS).read(entry["name"])  # whole: digest and rows by one reading
             if hashlib.sha256(data).hexdigest() != entry["sha256"]:
                 problems.append(_other(PAGE_SHARDS, entry["name"]))
-            for batch in pq.ParquetFile(pa.BufferReader(data)).iter_batches(batch_size=64):
+            file = pq.ParquetFile(pa.BufferReader(data))
+            if not file.schema_arrow.equals(PAGES):
+                problems.append(f"pages/{entry['name']}: its columns are not those of pages")
+                continue
+            for batch in file.iter_batches(batch_size=64):
                 digests += row_digests(pa.Table.from_batches([batch]))
                 for row in batch.select(COLUMNS).to_pylist():
                     seen[row["page_id"]] += 1

@@ -1,8 +1,16 @@
-"""Errors of writing that name the file that was asked for, not the temporary one beside it."""
+"""Errors of writing that name the file or folder that was asked for, not the temporary one beside it."""
 
+import os
+import re
+import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+_OF_RUST = re.compile(
+    r"\(os error (\d+)\)"
+)  # safetensors and tokenizers raise errors of their own, with this at the end
 
 
 @contextmanager
@@ -15,3 +23,22 @@ def named(path: Path, temporary: Path) -> Iterator[None]:
         if error.errno is None or not (about is None or about.startswith(str(temporary))):
             raise
         raise OSError(error.errno, error.strerror, str(path)) from error
+    except Exception as error:
+        if not (found := _OF_RUST.search(str(error))):
+            raise
+        raise OSError(int(found[1]), os.strerror(int(found[1])), str(path)) from error
+
+
+@contextmanager
+def beside(out: Path) -> Iterator[Path]:
+    """A temporary folder beside `out`, for the block to fill and to move; what the block has not moved is removed."""
+    out = out.absolute()
+    out.parent.mkdir(parents=True, exist_ok=True)
+    prefix = f".{out.name}."
+    with named(out, out.with_name(prefix)):
+        temporary = Path(tempfile.mkdtemp(prefix=prefix, dir=out.parent))
+        try:
+            temporary.chmod(0o755)
+            yield temporary
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)

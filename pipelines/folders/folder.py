@@ -15,7 +15,7 @@ Every method raises OSError when the disk or store fails: FileNotFoundError, Per
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from typing import IO, Any, Self
 
 PIECE = 1 << 22  # bytes that are read at once
@@ -123,6 +123,10 @@ class Folder(ABC):
     @abstractmethod
     def remove_folder(self, name: str = "") -> None:
         """Remove the folder `name`, or itself, with all it holds; nothing when it is not there."""
+
+    def alone(self) -> AbstractContextManager[bool]:
+        """Whether this process has the folder for itself in the block; stores have no locks, and always say so."""
+        return nullcontext(True)
 
     @abstractmethod
     def sweep(self) -> None:

@@ -1,10 +1,11 @@
 """A folder on a disk of this machine, or one that it shares with others."""
 
+import fcntl
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Self
@@ -120,10 +121,37 @@ class LocalFolder(Folder):
         """Remove the folder with all it holds."""
         shutil.rmtree(self.path / name, ignore_errors=True)
 
+    @contextmanager
+    def alone(self) -> Iterator[bool]:
+        """A lock of the folder itself: nothing of it stays when the process ends, however that is.
+
+        The folder is made for it, and goes again when the block leaves it empty.
+        """
+        made = [path for path in (self.path, *self.path.parents) if not path.exists()]
+        self.make()
+        descriptor = os.open(self.path, os.O_RDONLY)
+        try:
+            yield _locked(descriptor)
+        finally:
+            with suppress(OSError):  # it holds something
+                for path in made:
+                    path.rmdir()
+            os.close(descriptor)
+
     def sweep(self) -> None:
         """Remove temporary files."""
         for left in self.path.rglob(f"*{TEMPORARY}"):
             left.unlink(missing_ok=True)
+
+
+def _locked(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:  # NFS cannot lock folders: as in a store, what was written meanwhile is seen at the commit
+        return True
+    return True
 
 
 def sync_folder(folder: Path) -> None:

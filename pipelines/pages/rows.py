@@ -1,7 +1,6 @@
 """A unit of work (pages of one document) to rows: read, OCR where needed, label, or quarantine with a reason."""
 
 import hashlib
-import shlex
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -20,6 +19,7 @@ from pipelines.schema import page_id
 from pipelines.settings import CorpusSettings
 from pipelines.sources.address import SourceFile
 from pipelines.sources.archives import read_document, read_words
+from pipelines.sources.names import quoted
 from pipelines.sources.provided import ProvidedWords
 
 Row = dict[str, Any]
@@ -176,7 +176,7 @@ def quarantine_row(
 ) -> Row:
     """A row of the quarantine table; `page` None for a whole document; `ocr` the engine setting that met it."""
     origin = document.get("origin") or str(document["path"])
-    again = f"docformer corpus build {shlex.quote(origin)} --out again --ocr {ocr}"
+    again = f"docformer corpus build {quoted(origin)} --out again --ocr {ocr}"
     if document.get("adapter", "none") != "none":
         again += f" --adapter {document['adapter']}"
     return {

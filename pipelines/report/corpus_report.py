@@ -1,13 +1,12 @@
 """A corpus as one HTML file: what was found and taken, pages under their labels, what was left out and why."""
 
 import hashlib
-import os
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipelines.folders.blame import named
+from pipelines.folders.local import LocalFolder
 from pipelines.report.html import Section, bars, document, facts, table, text, tiles
 from pipelines.report.overlay import page_figure
 
@@ -44,11 +43,7 @@ def write_report(corpus: "Corpus", out: Path, pages: int = 24) -> Path:
 def save(page: str, out: Path) -> Path:
     """Write `page` to `out` by atomic rename, so that a reader never sees half a report."""
     out = Path(out)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    part = out.with_name(f".{out.name}.{os.getpid()}.part")
-    with named(out, part):
-        part.write_text(page, encoding="utf-8", errors="replace")
-        part.replace(out)
+    LocalFolder(out.parent).write(out.name, page.encode("utf-8", errors="replace"))
     return out
 
 

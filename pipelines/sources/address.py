@@ -5,6 +5,8 @@ from dataclasses import dataclass, fields
 from typing import Any, Literal, Self
 from urllib.parse import unquote, urlsplit
 
+from pipelines.sources.names import as_text
+
 Packing = Literal["", "zip", "tar.gz", "warc"]
 
 
@@ -14,8 +16,8 @@ class SourceFile:
 
     Attributes:
         uri: of the file or archive: its path relative to the SOURCE's root with forward slashes when local, else the
-            whole address (contract, `source.uri`).
-        path: where it is read from: an absolute path or the whole address.
+            whole address (contract, `source.uri`); as `as_text` gives it, like `member`.
+        path: where it is read from: an absolute path, of whatever bytes, or the whole address.
         size: bytes of the file itself as far as known before it is read, -1 when not.
         member: name inside the archive, else empty.
         offset: where its bytes begin in `path`.
@@ -55,6 +57,10 @@ class SourceFile:
     adapter: str = "none"
     words_offset: int = 0
     words_length: int = 0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "uri", as_text(self.uri))
+        object.__setattr__(self, "member", as_text(self.member))
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> Self:

@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from pipelines.quarantine import DropError, Reason
 from pipelines.sources.adapters import adapter_of
 from pipelines.sources.address import SourceFile
 from pipelines.sources.limits import SourceLimits
-from pipelines.sources.names import archive_kind, hidden
+from pipelines.sources.names import archive_kind, hidden, of_text
 from pipelines.sources.places import place_of
 from pipelines.sources.provided import ProvidedWords
 from pipelines.sources.tars import read_tar_gz, tar_gz_members, tar_members
@@ -102,6 +103,8 @@ def read_source(source: Mapping[str, Any], root: str = "", limits: SourceLimits 
     """
     limits = limits or SourceLimits()
     path = source["uri"] if "://" in source["uri"] or not root else f"{root}/{source['uri']}"
+    if "://" not in path and not Path(path).exists():
+        path = of_text(path)
     file = SourceFile(source["uri"], path, offset=source["offset"], length=source["length"])
     kind = archive_kind(file.name)
     if kind in ("tar.gz", "warc"):

@@ -1,6 +1,8 @@
 """What a name says: whether it may be a member's at all, whether it is hidden, whether it is an archive's."""
 
+import os
 import re
+import shlex
 
 ARCHIVES = {
     ".zip": "zip",
@@ -27,6 +29,30 @@ def unsafe(member: str) -> str:
     if any(ord(letter) < 32 or ord(letter) == 127 for letter in member):
         return "its name holds control characters"
     return ""
+
+
+def as_text(name: str) -> str:
+    r"""A name that can be stored: its bytes that are not UTF-8, which Python holds as lone surrogates, as `\xff`."""
+    if name.isascii():
+        return name
+    try:
+        return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    except UnicodeEncodeError:  # a lone surrogate that stands for no byte
+        return name.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def of_text(text: str) -> str:
+    """The name that `as_text` made `text` of, if it held bytes that are not UTF-8."""
+    spelt = re.compile(rb"\\x([89a-f][0-9a-f])")
+    return os.fsdecode(spelt.sub(lambda found: bytes.fromhex(found[1].decode()), os.fsencode(text)))
+
+
+def quoted(name: str) -> str:
+    """For a shell; a name that is not UTF-8 as bash and zsh spell its bytes."""
+    if as_text(name) == name:
+        return shlex.quote(name)
+    plain = name.replace("\\", "\\\\").replace("'", "\\'")
+    return f"$'{as_text(plain)}'"
 
 
 def hidden(name: str) -> bool:

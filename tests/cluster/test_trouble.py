@@ -1,7 +1,9 @@
 """Real training with a gradient that is no number, a rank that hangs, a disk that is full: the policy or one error."""
 
+import errno
 import json
 import math
+import os
 import resource
 import shutil
 import time
@@ -17,6 +19,7 @@ from torch.multiprocessing import ProcessExitedException, ProcessRaisedException
 
 from cluster.checkpoints.checkpoint import Checkpoint
 from cluster.checkpoints.shelf import complete
+from cluster.cli import main
 from cluster.pretraining import pretrain
 from cluster.settings import PretrainSettings
 from pipelines.errors import JobError
@@ -225,3 +228,17 @@ def test_a_store_that_takes_nothing_is_one_clear_error(tiny_run: Run, tmp_path: 
         with pytest.raises(JobError, match="a checkpoint could not be written") as error:
             pretrain(tiny_run(tmp_path / "run"))
     assert "\n" not in str(error.value)
+
+
+def test_a_tokenizer_on_a_full_disk_names_its_folder_and_leaves_nothing(
+    tmp_path: Path, small_corpus: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(_: Any, out: Path, **__: Any) -> int:
+        (out / "tokenizer.json").write_text("half of it")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("model.tokenizer.train_tokenizer", full)
+    out = tmp_path / "tok"
+    assert main(["tokenizer", "train", str(small_corpus), "--out", str(out)]) == 2
+    assert f"{out}: No space left on device" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []

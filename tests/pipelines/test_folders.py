@@ -15,6 +15,7 @@ import pytest
 
 from pipelines.errors import UsageError
 from pipelines.folders.address import folder_of
+from pipelines.folders.blame import beside
 from pipelines.folders.folder import Folder
 from pipelines.folders.local import LocalFolder
 from pipelines.folders.store import StoreFolder
@@ -221,3 +222,24 @@ def test_an_error_of_writing_names_the_file_that_was_asked_for(tmp_path: Path) -
         raise PermissionError(errno.EACCES, "no", "a source")
     assert other.value.filename == "a source"
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)),
+        RuntimeError("I/O error: No space left on device (os error 28)"),  # as those that are written in Rust say it
+    ],
+)
+def test_a_folder_that_cannot_be_filled_is_named_and_leaves_nothing(tmp_path: Path, error: Exception) -> None:
+    def fill(folder: Path) -> None:
+        (folder / "half").write_text("of it")
+        raise error
+
+    with pytest.raises(OSError, match="No space left") as full, beside(tmp_path / "model") as temporary:
+        fill(temporary)
+    assert full.value.filename == str(tmp_path / "model")
+    assert list(tmp_path.iterdir()) == []
+    with beside(tmp_path / "model") as temporary:
+        temporary.rename(tmp_path / "model")
+    assert list(tmp_path.iterdir()) == [tmp_path / "model"]

@@ -1,7 +1,9 @@
 """The corpus report: complete, self-contained, bounded, and deaf to what hostile documents whisper."""
 
+import errno
 import hashlib
 import io
+import os
 import random
 import re
 from collections.abc import Iterator, Sequence
@@ -200,3 +202,13 @@ def report_of_nothing(tmp_path: Path, quarantine: list[dict[str, Any]]) -> str:
 def test_a_report_that_cannot_be_written_is_named() -> None:
     with pytest.raises(OSError, match=r"'/proc/report.html'"):
         save("<html>", Path("/proc/report.html"))
+
+
+def test_a_report_on_a_full_disk_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        save("<html>", tmp_path / "report.html")
+    assert list(tmp_path.iterdir()) == []

@@ -1,14 +1,18 @@
 """A build accounts for members of archives and refused ones, and each row says how to meet it again."""
 
 import hashlib
+import os
 import shlex
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from cluster.cli import main
 from pipelines.building.build import build
+from pipelines.building.update import update
 from pipelines.corpus.reader import Corpus, read_manifest
+from pipelines.corpus.verify import verify
 from pipelines.settings import CorpusSettings
 from pipelines.sources.archives import read_source
 from tests.pipelines.archives import tarred, warc, zipped
@@ -76,3 +80,29 @@ def test_the_same_documents_give_the_same_corpus_from_any_container(tmp_path: Pa
         for source in ("files", "a.zip", "list.csv")
     }
     assert len(digests) == 1
+
+
+@pytest.mark.usefixtures("ray_session")
+def test_names_that_are_not_utf8_cost_nothing(tmp_path: Path) -> None:
+    folder, out = os.fsencode(tmp_path / "in"), tmp_path / "out"
+    (tmp_path / "in").mkdir()
+    for name, data in ((b"bad\xff.pdf", plain([TEXT])), (b"it's\xfe.pdf", encrypted("x"))):
+        Path(os.fsdecode(folder + b"/" + name)).write_bytes(data)
+    packed = tarred({os.fsdecode(b"in\xff.pdf"): plain([f"{TEXT} packed"])})
+    (tmp_path / "in" / "a.tar").write_bytes(packed)
+    summary = build([str(tmp_path / "in")], out, SETTINGS)
+    assert (summary.found, summary.taken, summary.quarantined) == (3, 2, 1)
+    for row in Corpus.open(out).rows(["doc_id", "source"]):
+        assert row["source"]["uri"] + (row["source"]["member"] or "") in ("bad\\xff.pdf", "a.tarin\\xff.pdf")
+        data = read_source(row["source"], str(tmp_path / "in"))
+        assert hashlib.sha256(data).hexdigest() == row["doc_id"]
+    (row,) = quarantined(out)
+    command = str(row["command"]).replace("docformer corpus build", "printf %s").partition(" --out")[0]
+    said = subprocess.run(["bash", "-c", command], capture_output=True, check=True).stdout
+    assert said == folder + b"/it's\xfe.pdf"
+
+    again = update(out, [str(tmp_path / "in")], SETTINGS)
+    assert (again.found, again.read_pages) == (3, 0), "known by their names"
+    fresh = update(out, [], CorpusSettings.model_validate({**SETTINGS.model_dump(), "jpeg_quality": 50}))
+    assert (fresh.found, fresh.taken, fresh.read_pages) == (3, 2, 2), "read again by their names"
+    assert verify(out) == []

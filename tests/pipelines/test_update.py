@@ -6,6 +6,8 @@ import random
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from cluster.cli import main
@@ -81,6 +83,23 @@ def test_a_damaged_corpus_is_refused_and_left_alone(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=f"{lost.name}: missing; restore it, or build the corpus again"):
         update(corpus, [str(draw(tmp_path / "new", range(4, 6)))], SETTINGS)
     assert (corpus / "manifest.json").read_bytes() == before
+
+
+@pytest.mark.parametrize("kind", ["pages", "quarantine", "index/pages", "index/files"])
+def test_damage_is_not_passed_on_under_a_new_digest(tmp_path: Path, kind: str) -> None:
+    """A shard that can be read and is not what was written: an update would sign whatever it holds."""
+    source, corpus = draw(tmp_path / "in", range(4)), tmp_path / "corpus"
+    few = len(f"{TEXT} 0 0".split()) + 4  # of some pages
+    build([str(source)], corpus, changed(max_words=few))
+    shard = sorted((corpus / kind).glob("*.parquet"))[0]
+    table = pq.read_table(shard)
+    name = {"pages": "engine", "quarantine": "detail", "index/pages": "text_key", "index/files": "reason"}[kind]
+    value = pa.nulls(len(table), table.schema.field(name).type)
+    place = table.schema.get_field_index(name)
+    pq.write_table(table.set_column(place, table.schema.field(name), value), shard)
+    with pytest.raises(UsageError, match=f"{kind}/{shard.name}: not the shard that the manifest lists"):
+        update(corpus, [], changed(max_words=few, grid_rows=8), tmp_path / "new")
+    assert not (tmp_path / "new" / "manifest.json").exists()
 
 
 def test_new_labels_come_from_stored_boxes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

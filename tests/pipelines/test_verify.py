@@ -11,11 +11,16 @@ import pyarrow.parquet as pq
 import pytest
 
 from cluster.cli import main
+from cluster.samples.corpora import Corpora
+from cluster.samples.page_index import PageIndex
+from cluster.samples.pages import PageStore
 from pipelines.building.build import build
-from pipelines.corpus.reader import Corpus
+from pipelines.corpus.reader import Corpus, read_manifest
 from pipelines.corpus.shards import file_sha256
 from pipelines.corpus.verify import verify
 from pipelines.errors import UsageError
+from pipelines.folders.address import folder_of
+from pipelines.schema import PAGES
 from pipelines.settings import CorpusSettings
 from tests.pipelines.hostile import TEXT, encrypted, plain
 
@@ -127,6 +132,36 @@ def test_a_shard_of_other_rows_is_not_read(corpus: Path) -> None:
     pq.write_table(pq.read_table(path).slice(1), path)
     with pytest.raises(UsageError, match=f"{path.name}: not the shard that the manifest lists"):
         Corpus.open(corpus)
+
+
+def rewrite(path: Path, change: Callable[[pa.Table], pa.Table]) -> None:
+    pq.write_table(change(pq.read_table(path)), path)
+
+
+def test_a_shard_of_foreign_schema_is_found(corpus: Path) -> None:
+    path = shard(corpus)
+    rewrite(path, lambda table: table.drop_columns(["boxes"]))
+    assert f"pages/{path.name}: its columns are not those of pages" in verify(corpus)
+    assert main(["corpus", "verify", str(corpus)]) == 1
+
+
+@pytest.mark.parametrize("empty", [None, [None]])
+def test_readers_name_a_shard_whose_pages_have_no_words(
+    corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], empty: list[str | None] | None
+) -> None:
+    path = shard(corpus)
+    place = PAGES.get_field_index("words")
+    kind = PAGES.field("words").type
+    rewrite(path, lambda table: table.set_column(place, "words", pa.array([empty] * len(table), kind)))
+    for command in (["corpus", "report"], ["tokenizer", "train"]):
+        assert main([*command, str(corpus), "--out", str(tmp_path / command[1])]) == 2
+        assert f"{path}: not the shard that the manifest lists" in capsys.readouterr().err
+    with pytest.raises(UsageError, match="not the shard that the manifest lists"):
+        PageStore(
+            Corpora((folder_of(corpus),), (1.0,), (read_manifest(corpus),)),
+            PageIndex.of_sizes([len(pq.read_table(path))]),
+        )._fetch([0])
+    assert any(path.name in problem for problem in verify(corpus))
 
 
 def test_no_corpus_is_a_usage_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

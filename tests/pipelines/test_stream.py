@@ -1,0 +1,78 @@
+"""What goes wrong with one item, in a worker or a thread, is one line here."""
+
+import errno
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cluster.cli import main
+from pipelines.errors import JobError, UsageError, WorkError
+from pipelines.stream import in_threads, on_ray
+from tests.pipelines.hostile import TEXT, plain
+
+Stream = Callable[..., Iterator[dict[str, Any]]]
+
+
+def work(item: str) -> dict[str, Any]:
+    """Do what `item` says; in the tests' own module, which Ray's workers import."""
+    if item == "usage":
+        raise UsageError("a shard: not the one")
+    if item == "job":
+        raise JobError("an account: no balance")
+    if item == "full":
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/corpus/part")
+    if item == "bug":
+        return {"value": {}["no such key"]}
+    return {"value": 1}
+
+
+@pytest.mark.usefixtures("ray_session")
+@pytest.mark.parametrize("stream", [on_ray, in_threads])
+@pytest.mark.parametrize(
+    ("item", "kind", "says"),
+    [
+        ("usage", UsageError, "a shard: not the one"),
+        ("job", JobError, "an account: no balance"),
+        ("full", WorkError, "/corpus/part: No space left on device"),
+        ("bug", WorkError, "KeyError: 'no such key'; traceback in "),
+    ],
+)
+def test_an_error_of_the_work_comes_out_as_itself(
+    stream: Stream, item: str, kind: type[Exception], says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    with pytest.raises(kind) as caught:
+        list(stream(["fine", item], work, 1))
+    assert type(caught.value) is kind
+    assert str(caught.value).startswith(says)
+    assert "\n" not in str(caught.value)
+    files = list(tmp_path.iterdir())
+    assert len(files) == (item == "bug")
+    assert all('return {"value": {}[' in file.read_text() for file in files)
+
+
+@pytest.mark.usefixtures("ray_session")
+def test_a_full_disk_ends_a_build_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "a.pdf").write_bytes(plain([TEXT]))
+    command = ["corpus", "build", str(tmp_path / "a.pdf"), "--out", str(tmp_path / "out"), "--ocr", "text-layer"]
+
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/corpus/part")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("pipelines.building.jobs.write_part", full)
+        patch.setattr("pipelines.building.jobs.on_ray", in_threads_of_jobs)
+        assert main(command) == 1
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert "failed: /corpus/part: No space left on device" in error
+    assert error.endswith(f"{tmp_path / 'out'} keeps what is done; go on with the same command and --resume")
+    assert main([*command, "--resume"]) == 0
+
+
+def in_threads_of_jobs(items: list[str], work: Any, workers: int, queued: bool) -> Iterator[dict[str, Any]]:
+    return in_threads(items, work, 1)
