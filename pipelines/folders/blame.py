@@ -8,9 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-_OF_RUST = re.compile(
-    r"\(os error (\d+)\)"
-)  # safetensors and tokenizers raise errors of their own, with this at the end
+# safetensors and tokenizers raise errors of their own, with this at the end.
+_OF_RUST = re.compile(r"\(os error (\d+)\)")
 
 
 @contextmanager
