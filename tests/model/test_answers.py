@@ -55,7 +55,7 @@ def test_a_score_is_the_mean_over_the_answers_own_tokens(processor: DocFormerV2P
     first = model.generate(**inputs, max_new_tokens=6, do_sample=False)
     # Some answers end with a token that others never come to.
     model.generation_config.eos_token_id = next(
-        token for token in first[:, 1:].unique().tolist() if not (first == token).any(1).all()
+        token for token in first[:, 1:-1].unique().tolist() if not (first == token).any(1).all()
     )
     tokens = model.generate(**inputs, max_new_tokens=6, do_sample=False)
     lengths = [int((row != 0).sum()) for row in tokens[:, 1:]]
