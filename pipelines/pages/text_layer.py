@@ -21,6 +21,7 @@ MAX_LETTERS_ONCE = 20_000  # of a page read that way, whose time grows with thei
 EVERYWHERE = mupdf.FzRect(mupdf.FzRect.Fixed_INFINITE)
 MIN_TWICE = 0.02  # of a page's words that stand twice at one place
 NEAR = 4.0  # points
+MIN_DOUBLED = 0.2  # of letters that are the next one again, for words to be looked at
 MIN_TALL = 0.5  # of a page's lines that overlap the next one of their block by half their height
 MIN_LINES = 3
 
@@ -50,10 +51,11 @@ def text_layer(drawn: Any) -> TextLayer:
     """
     text = _structured(drawn, EXTRACT)
     found = text.extractWORDS()
-    if _stands_twice(found) and sum(len(word[4]) for word in found) <= MAX_LETTERS_ONCE:
+    places = _places(found)
+    if _stands_twice(found, places) and sum(len(word[4]) for word in found) <= MAX_LETTERS_ONCE:
         text = _structured(drawn, EXTRACT | ONCE)
         found = text.extractWORDS()
-    places = _places(found)
+        places = _places(found)
     if _is_too_tall(found, places):
         pymupdf.TOOLS.set_small_glyph_heights(True)
         try:
@@ -76,8 +78,16 @@ def _places(found: Sequence[Word]) -> NDArray[np.float64]:
     return np.array([word[:4] for word in found], np.float64).reshape(-1, 4)
 
 
-def _stands_twice(found: Sequence[Word]) -> bool:
+# Most pages have none of this: each question is first put to all words at once, and only then word by word.
+
+
+def _stands_twice(found: Sequence[Word], places: NDArray[np.float64]) -> bool:
     """Whether many words are printed again at their place, as a whole or letter by letter ("TTwwiiccee")."""
+    cells = (places[:, 0] // NEAR) * 65536 + places[:, 1] // NEAR
+    if len(found) - len(np.unique(cells)) <= MIN_TWICE * len(found):
+        letters = np.frombuffer("".join([word[4] for word in found]).encode("utf-32-le", "surrogatepass"), np.uint32)
+        if np.count_nonzero(letters[1:] == letters[:-1]) <= MIN_DOUBLED * len(letters):
+            return False
     long = [word for word in found if len(word[4]) > 1]
     once = {(word[4], word[0] // NEAR, word[1] // NEAR) for word in long}
     doubled = sum(len(text) >= 4 and text[::2] == text[1::2] for text, _, _ in once)
@@ -87,6 +97,9 @@ def _stands_twice(found: Sequence[Word]) -> bool:
 def _is_too_tall(found: Sequence[Word], places: NDArray[np.float64]) -> bool:
     """Whether most lines reach so far into the next one of their block that words could not be told to be on one."""
     if len(found) < 2:
+        return False
+    reach = places[:-1, 3] - places[1:, 1] >= MIN_TALL * (places[:-1, 3] - places[:-1, 1])
+    if np.count_nonzero(reach & (places[1:, 1] > places[:-1, 1])) < MIN_LINES:
         return False
     number = np.array([word[5:7] for word in found])
     first = np.flatnonzero(np.append(True, (number[1:] != number[:-1]).any(axis=1)))
@@ -101,12 +114,12 @@ def _is_too_tall(found: Sequence[Word], places: NDArray[np.float64]) -> bool:
 def _sideways(text: Any, found: Sequence[Word], places: NDArray[np.float64]) -> NDArray[np.int8]:
     """Which way words run, int8 [N]; the directions of lines are asked for only where a word looks like it."""
     sideways = np.zeros(len(found), np.int8)
-    letters = np.array([len(word[4]) for word in found])
-    width, height = places[:, 2] - places[:, 0], places[:, 3] - places[:, 1]
     # A word is higher than wide; or, from the top down as in Japanese, every letter is a word.
-    apart = sum(len(word[4]) == 1 and not word[4].isascii() for word in found)
-    if not ((letters > 2) & (height > 1.5 * width)).any() and 2 * apart <= len(found):
-        return sideways
+    high = np.flatnonzero(places[:, 3] - places[:, 1] > 1.5 * (places[:, 2] - places[:, 0]))
+    if not any(len(found[place][4]) > 2 for place in high.tolist()):
+        letters = "".join([word[4] for word in found])
+        if len(letters) > 1.5 * len(found) or letters.isascii():
+            return sideways
     runs: dict[tuple[int, int], int] = {}
     for block_number, block in enumerate(text.this):
         if block.m_internal.type == mupdf.FZ_STEXT_BLOCK_TEXT:
