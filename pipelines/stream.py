@@ -137,7 +137,7 @@ def _plain_errors() -> Iterator[None]:
         raise UsageError(f"Ray cannot start: {error}{remedy}") from None
     except Exception as error:
         raise JobError(
-            f"Ray did not start: {error}; its logs are in session_latest/logs of RAY_TMPDIR (/tmp/ray)"
+            f"Ray did not start: {error}; its logs are in session_latest/logs of its temporary folder (RAY_TMPDIR)"
         ) from error
 
 

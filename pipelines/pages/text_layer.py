@@ -78,11 +78,9 @@ def _places(found: Sequence[Word]) -> NDArray[np.float64]:
     return np.array([word[:4] for word in found], np.float64).reshape(-1, 4)
 
 
-# Most pages have none of this: each question is first put to all words at once, and only then word by word.
-
-
 def _stands_twice(found: Sequence[Word], places: NDArray[np.float64]) -> bool:
     """Whether many words are printed again at their place, as a whole or letter by letter ("TTwwiiccee")."""
+    # Most pages have none of this: here and below, all words are asked at once first, and only then one by one.
     cells = (places[:, 0] // NEAR) * 65536 + places[:, 1] // NEAR
     if len(found) - len(np.unique(cells)) <= MIN_TWICE * len(found):
         letters = np.frombuffer("".join([word[4] for word in found]).encode("utf-32-le", "surrogatepass"), np.uint32)

@@ -10,7 +10,7 @@ import pytest
 
 from cluster.cli import main
 from pipelines.errors import JobError, UsageError, WorkError
-from pipelines.stream import in_threads, on_ray
+from pipelines.stream import _plain_errors, in_threads, on_ray
 from tests.pipelines.hostile import TEXT, plain
 
 Stream = Callable[..., Iterator[dict[str, Any]]]
@@ -76,3 +76,16 @@ def test_a_full_disk_ends_a_build_in_one_line(
 
 def in_threads_of_jobs(items: list[str], work: Any, workers: int, queued: bool) -> Iterator[dict[str, Any]]:
     return in_threads(items, work, 1)
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "says"),
+    [
+        (PermissionError(13, "Permission denied", "/home/x/.ray"), UsageError, "cannot write /home/x/.ray; set HOME"),
+        (OSError("AF_UNIX path length cannot exceed 107 bytes"), UsageError, "set RAY_TMPDIR to a shorter path"),
+        (RuntimeError("the current node timed out"), JobError, "the current node timed out; its logs are in"),
+    ],
+)
+def test_what_keeps_ray_from_starting_comes_with_a_remedy(error: Exception, kind: type[Exception], says: str) -> None:
+    with pytest.raises(kind, match=says), _plain_errors():
+        raise error
