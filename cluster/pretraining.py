@@ -13,7 +13,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from cluster.runs.folder import RunFolder, newest_step, prepare, settings_of
+from cluster.runs.folder import RunFolder, newest_step, settings_of
+from cluster.runs.resume import prepare
 from cluster.runs.watch import Watch
 from cluster.samples.corpora import Corpora
 from cluster.samples.page_index import find_index, index_key

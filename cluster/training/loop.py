@@ -47,7 +47,7 @@ class Outcome:
 def train(settings: PretrainSettings, leaving: Callable[[], bool] = lambda: False) -> Outcome:
     """Train as one of a run's workers, from its newest good checkpoint if it has one; ends with the model exported.
 
-    torch.distributed must be up, the run's folder prepared (`cluster.runs.folder.prepare`). `leaving` says whether this
+    torch.distributed must be up, the run's folder prepared (`cluster.runs.resume.prepare`). `leaving` says whether this
     worker's machine goes away: all workers then save and end.
 
     Raises:

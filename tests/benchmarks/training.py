@@ -31,7 +31,8 @@ import torch.multiprocessing as mp
 # A script's own folder comes first on the path, and a file beside this one would hide the package of its name.
 sys.path[0] = str(Path(__file__).resolve().parents[2])
 
-from cluster.runs.folder import RunFolder, prepare  # noqa: E402
+from cluster.runs.folder import RunFolder  # noqa: E402
+from cluster.runs.resume import prepare  # noqa: E402
 from cluster.settings import PretrainSettings  # noqa: E402
 from model.tokenizer import train_tokenizer  # noqa: E402
 from tests.benchmarks.samples import write_corpus  # noqa: E402

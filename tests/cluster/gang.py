@@ -8,7 +8,8 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 
-from cluster.runs.folder import RunFolder, prepare
+from cluster.runs.folder import RunFolder
+from cluster.runs.resume import prepare
 from cluster.settings import PretrainSettings
 
 FACTS = {"corpora": {}, "tokenizer_digest": "as tested"}
