@@ -143,9 +143,9 @@ def run_update(args: argparse.Namespace) -> int:
 
 def _go_on(out: str, marker: str) -> str:
     """What to do after a build or update was stopped."""
-    from pipelines.building.output import read_marker
+    from pipelines.folders.address import folder_of
 
-    if not read_marker(out, marker):
+    if not folder_of(out).exists(marker):
         return "nothing was written"
     return f"{out} keeps what is done; go on with the same command and --resume"
 

@@ -75,12 +75,12 @@ class CorpusStage:
     def make(self, anew: bool) -> str:
         """Build, resume or update."""
         from pipelines.building.build import build
-        from pipelines.building.output import BUILD, read_marker
+        from pipelines.building.output import BUILD
         from pipelines.building.update import update
         from pipelines.corpus.reader import MANIFEST
 
         settings, sources = self._settings(), self._sources()
-        unfinished = bool(read_marker(self.output, BUILD))
+        unfinished = (self.output / BUILD).is_file()
         if (self.output / MANIFEST).is_file() and not unfinished and not anew:
             summary = update(self.output, sources, settings)
         else:

@@ -33,7 +33,8 @@ def refuse(out: Folder, wanted: Mapping[str, Any], marker: str, resume: bool, ov
     except OSError as error:
         raise _unusable(out, error) from None
     if resume and unfinished:
-        _refuse_other(out, read_marker(out, marker), wanted)
+        if before := read_marker(out, marker):
+            _refuse_other(out, before, wanted)
     elif resume and complete:
         raise UsageError(f"{out}: this corpus is complete; there is nothing to resume")
     elif not (overwrite and (unfinished or complete)):
@@ -111,6 +112,8 @@ def prepare(out: Folder, wanted: Mapping[str, Any], marker: str, keep: bool) -> 
     """
     try:
         if not keep:
+            # Killed amid the clearing, this is an unfinished run without any work, for --resume and --overwrite alike.
+            out.write_text(marker, "{}\n")
             out.remove(MANIFEST)
             for kind in KINDS:
                 out.remove_folder(kind)

@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from pipelines.folders.blame import named
 from pipelines.folders.folder import Folder
 
 TEMPORARY = ".tmp"
+_OURS = re.compile(r".+\.\d+\.tmp")
 
 
 @dataclass(frozen=True)
@@ -50,8 +52,8 @@ class LocalFolder(Folder):
         return ""
 
     def empty(self) -> bool:
-        """Whether it has no entry; an empty folder in it is one."""
-        return not self.path.is_dir() or not any(self.path.iterdir())
+        """Whether it has no entry: an empty folder in it is one, what a killed writer had begun is none."""
+        return not self.path.is_dir() or all(_OURS.fullmatch(path.name) for path in self.path.iterdir())
 
     def exists(self, name: str) -> bool:
         """Whether it holds the file."""

@@ -16,6 +16,7 @@ from pipelines.corpus.reader import Corpus
 from pipelines.corpus.shards import shard_names
 from pipelines.corpus.verify import verify
 from pipelines.errors import UsageError
+from pipelines.folders.local import LocalFolder
 from pipelines.quarantine import DropError, Reason
 from pipelines.settings import CorpusSettings
 from tests.pipelines.hostile import TEXT, encrypted, plain
@@ -140,3 +141,37 @@ def test_a_complete_corpus_is_not_resumed(tmp_path: Path, documents: Path) -> No
     (out / "manifest.json").write_text(json.dumps({}))
     with pytest.raises(UsageError, match="nothing to resume"):
         build([str(documents)], out, SETTINGS, resume=True)
+
+
+@pytest.mark.usefixtures("ray_session")
+@pytest.mark.parametrize("flag", ["resume", "overwrite"])
+def test_a_build_killed_amid_clearing_the_folder_is_finished(
+    tmp_path: Path, documents: Path, monkeypatch: pytest.MonkeyPatch, flag: str
+) -> None:
+    out = tmp_path / "out"
+    before = build([str(documents / "0.pdf")], out, QUICK)
+    remove = LocalFolder.remove_folder
+
+    def killed(folder: LocalFolder, name: str = "") -> None:
+        remove(folder, name)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(LocalFolder, "remove_folder", killed)
+        with pytest.raises(KeyboardInterrupt):
+            build([str(documents / "1.pdf")], out, QUICK, overwrite=True)
+    with pytest.raises(UsageError, match="add --overwrite or --resume"):
+        build([str(documents / "1.pdf")], out, QUICK)
+    after = build([str(documents / "1.pdf")], out, QUICK, **{flag: True})
+    assert after.corpus_digest != before.corpus_digest
+    assert verify(out) == []
+    assert not (out / "build.json").exists()
+
+
+@pytest.mark.usefixtures("ray_session")
+def test_a_build_killed_at_its_first_byte_is_begun_again(tmp_path: Path, documents: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "build.json.77.tmp").write_text("{")
+    assert build([str(documents / "1.pdf")], out, QUICK).taken == 1
+    assert not list(out.glob("*.tmp"))
