@@ -1,6 +1,7 @@
 """How one folder stands, a corpus or a run: the state of what made it, how far it is, and what to do next."""
 
 import time
+from contextlib import suppress
 from typing import Any
 
 from cluster.runs.folder import RunFolder
@@ -26,8 +27,9 @@ def status(place: Place) -> dict[str, Any]:
     folder = folder_of(place)
     if isinstance(folder, LocalFolder) and RunFolder(folder.path).facts.is_file():
         return {"kind": "run", **look_at(RunFolder(folder.path)).as_dict()}
-    if any(folder.exists(name) for name in (MANIFEST, BUILD, UPDATE)):
-        return {"kind": "corpus", **_corpus(folder)}
+    while any(folder.exists(name) for name in (MANIFEST, BUILD, UPDATE)):
+        with suppress(FileNotFoundError):  # a commit clears away what it does not list: look again
+            return {"kind": "corpus", **_corpus(folder)}
     raise UsageError(f"{folder}: holds neither a corpus nor a run")
 
 

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,6 +12,8 @@ from cluster.settings import PretrainSettings
 from cluster.stages import Stages
 from cluster.training.ray_meters import RayMeters
 from pipelines import meters, progress
+from pipelines.corpus.reader import open_parquet
+from pipelines.folders.folder import Folder
 from pipelines.progress import Progress
 
 Run = Callable[..., PretrainSettings]
@@ -77,7 +80,7 @@ def test_names_of_metrics_are_prometheus_names() -> None:
 
 
 def test_state_of_a_corpus_and_of_nothing(
-    small_corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    small_corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert main(["status", str(small_corpus), "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
@@ -93,6 +96,15 @@ def test_state_of_a_corpus_and_of_nothing(
     found = json.loads(capsys.readouterr().out)
     assert (found["state"], found["shards"]) == ("being built", 1)
     assert "--resume" in found["if_stopped"]
+
+    def cleared(folder: Folder, name: str) -> Any:
+        monkeypatch.undo()
+        (Path(folder.address) / name).unlink()
+        return open_parquet(folder, name)
+
+    monkeypatch.setattr("cluster.runs.status.open_parquet", cleared)  # a commit, while status looks
+    assert main(["status", str(unfinished), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["shards"] == 0
 
     assert main(["status", str(tmp_path)]) == 2
     assert "neither a corpus nor a run" in capsys.readouterr().err
