@@ -192,7 +192,7 @@ def _tokenizer_digest(settings: PretrainSettings, run: RunFolder) -> str:
 def _raise(run: RunFolder, failure: BaseException | None, stop: Sequence[signal.Signals]) -> None:
     """Raise what ended the run without success: bad input as such, anything else as a failed job."""
     resumed = f"docformer pretrain --out {shlex.quote(str(run.path))} --resume"
-    again = f"; go on with: {resumed}" if newest_step(run) is not None else ""
+    again = f"; {'begin again' if newest_step(run) is None else 'go on'} with: {resumed}"
     errors = run.noted_in_attempt("error")
     if errors:
         if errors[0]["usage"]:

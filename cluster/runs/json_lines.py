@@ -8,6 +8,7 @@ from typing import Any
 
 from pipelines.corpus.shards import write_text
 from pipelines.errors import UsageError
+from pipelines.folders.blame import named
 
 Line = dict[str, Any]
 
@@ -24,7 +25,7 @@ class JsonLines:
 
     def append(self, values: Mapping[str, Any]) -> None:
         """Add a line, a new one also where the last was left unfinished."""
-        with self._path.open("a+b") as file:
+        with named(self._path, self._path), self._path.open("a+b") as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - 1))
             end = "\n" if file.read(1) not in (b"", b"\n") else ""
             file.write(f"{end}{json.dumps(values)}\n".encode())

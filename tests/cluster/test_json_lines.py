@@ -36,3 +36,9 @@ def test_a_reader_sees_each_line_once_until_the_file_is_replaced(tmp_path: Path)
     file.append({"step": 3})
     file.keep(lambda line: line["step"] > 1)
     assert reader.new() == JsonLines(path).all() == [{"step": 2}, {"step": 3}]
+
+
+def test_a_full_disk_is_said_of_the_file(tmp_path: Path) -> None:
+    (tmp_path / "lines").symlink_to("/dev/full")
+    with pytest.raises(OSError, match=f"No space left on device: '{tmp_path / 'lines'}'"):
+        JsonLines(tmp_path / "lines").append({"step": 1})
