@@ -2,18 +2,20 @@
 
 import fcntl
 import json
+import shutil
 import time
 from pathlib import Path
 from typing import IO, Any
 
 import yaml
 
-from cluster.checkpoints.shelf import complete, step_of
+from cluster.checkpoints.shelf import complete, shelf_of, step_of
 from cluster.runs.json_lines import JsonLines
 from cluster.settings import PretrainSettings
 from pipelines.errors import UsageError
 from pipelines.folders.address import folder_of
 from pipelines.folders.folder import Folder
+from pipelines.folders.local import LocalFolder
 
 LOCK_WAIT_S = 30.0
 
@@ -72,6 +74,17 @@ class RunFolder:
                 time.sleep(0.2)
             else:
                 return file
+
+    def clear(self) -> None:
+        """Delete what a start that was killed had begun to write; the caller has the lock, or looks after it.
+
+        Raises:
+            OSError: the disk or store of the checkpoints fails.
+        """
+        LocalFolder(self.path).sweep()
+        for half in self.path.glob(f".{self.model.name}.*"):
+            shutil.rmtree(half, ignore_errors=True)
+        shelf_of(self.checkpoints).clear()
 
     def note(self, kind: str, text: str, **values: Any) -> None:
         """Add a line to events.jsonl."""

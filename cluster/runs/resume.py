@@ -12,7 +12,7 @@ from cluster.settings import FREE_ON_RESUME, PretrainSettings
 from pipelines.corpus.shards import write_text
 from pipelines.errors import UsageError
 from pipelines.folders.folder import Folder
-from pipelines.folders.local import LocalFolder
+from pipelines.folders.local import TEMPORARY, LocalFolder
 
 
 def prepare(
@@ -94,12 +94,22 @@ def _no_use(place: Folder, error: OSError) -> str:
 
 
 def _occupied(run: RunFolder, store: Folder | None) -> tuple[str, str] | None:
-    """What holds something already, and the option that names it: the run's folder or that of its checkpoints."""
-    if run.path.is_dir() and any(run.path.iterdir()):
+    """What holds something already, and the option that names it: the run's folder or that of its checkpoints.
+
+    A start that was killed before it had written the facts leaves a folder that holds nothing yet.
+    """
+    if run.path.is_dir() and not _only_begun(run):
         return str(run.path), "--out"
     if store is not None and not store.empty():
         return store.address, "--checkpoint-store"
     return None
+
+
+def _only_begun(run: RunFolder) -> bool:
+    """Whether the folder is empty, or holds no more than what `prepare` makes before the facts."""
+    names = {path.name for path in run.path.iterdir() if path.suffix != TEMPORARY}
+    ours = {"lock", run.config.name, "checkpoints"}
+    return not names or ("lock" in names and names <= ours and run.checkpoints_at(None).empty())
 
 
 def comparable(settings: PretrainSettings) -> dict[str, Any]:

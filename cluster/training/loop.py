@@ -129,6 +129,8 @@ class _Worker:
 
     def _load_newest(self) -> None:
         self.watchdog.beat("loading the newest checkpoint")
+        if self.first_rank:
+            self.run.clear()
         checkpoint, complaints = newest_good(self.run.checkpoints, self.exchange)
         if checkpoint is not None:
             self.state.load(checkpoint)

@@ -67,8 +67,10 @@ def fit(settings: PretrainSettings) -> None:
             worker_runtime_env={"env_vars": environment},
         ),
     )
-    trainer.fit()
-    shutil.rmtree(scratch, ignore_errors=True)
+    try:
+        trainer.fit()
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _trains_on_gpus(settings: PretrainSettings, found: int) -> bool:

@@ -194,3 +194,42 @@ def test_ray_train_killed_and_resumed_ends_as_an_undisturbed_run(tiny_run: Run, 
     for a, b in zip(metrics(tmp_path / "calm"), metrics(tmp_path / "stopped"), strict=True):
         assert a.get("batch_digest") == b.get("batch_digest")
         assert a["loss"] == pytest.approx(b["loss"], rel=1e-3)
+
+
+@pytest.mark.parametrize("resume", [False, True])
+@pytest.mark.parametrize("name", ["config.yaml", "facts.json"])
+def test_a_start_that_was_killed_before_anything_was_on_record_is_begun_again(
+    tiny_run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, resume: bool
+) -> None:
+    from cluster.pretraining import pretrain
+    from pipelines.corpus.shards import write_text
+
+    def killed(path: Path, text: str) -> None:
+        if path.name == name:
+            path.with_name(f"{name}.1.tmp").write_text(text[:9])
+            raise KeyboardInterrupt
+        write_text(path, text)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("cluster.runs.resume.write_text", killed)
+        with pytest.raises(KeyboardInterrupt):
+            pretrain(tiny_run(tmp_path / "run"))
+    assert pretrain(tiny_run(tmp_path / "run", steps=1), resume=resume).steps == 1
+    assert not list((tmp_path / "run").rglob("*.tmp"))
+
+
+def test_what_a_killed_worker_had_begun_to_write_is_gone_at_the_end(
+    tiny_run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from cluster.pretraining import pretrain
+    from cluster.workers import plain
+
+    run = tmp_path / "run"
+    pretrain(tiny_run(run, steps=1))
+    usual = sorted(path.name for path in [*run.iterdir(), *(run / "checkpoints").iterdir()])
+    (run / "latest.77.tmp").write_text("step")
+    for half in (run / ".model.x1", run / "checkpoints" / "step-00000007.partial"):
+        half.mkdir()
+        (half / "half").write_text("of it")
+    plain.fit(tiny_run(run, steps=1))  # a start by Ray Train after a loss: the run is not prepared again
+    assert sorted(path.name for path in [*run.iterdir(), *(run / "checkpoints").iterdir()]) == usual
