@@ -18,7 +18,7 @@ class Reason(StrEnum):
     CPU_LIMIT = "cpu-limit"  # over its limit on processor time
     OCR_FAILED = "ocr-failed"  # the OCR engine reported an error
     MEMORY_LIMIT = "memory-limit"  # over its address-space limit
-    CRASHED = "crashed"  # the process that read it died
+    CRASHED = "crashed"  # the process that read it died twice
     TOO_LARGE = "too-large"  # more bytes, pages, or a larger page than the limits allow
     UNSAFE_MEMBER = "unsafe-member"  # an archive's member that is a link or device, or whose name climbs or is absolute
     ARCHIVE_BOMB = "archive-bomb"  # an archive's member that unpacks to more than the limits allow, or overlaps another

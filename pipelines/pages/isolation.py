@@ -170,10 +170,13 @@ class PageReader:
 
 
 def twice(work: Callable[[], Value]) -> Value:
-    """`work`, once more after a timeout, alone: a busy machine is not a bad page."""
+    """`work`, once more after a timeout or the child's death, alone: neither need be the page's doing.
+
+    A busy machine is late, and when its memory runs out the kernel ends a child of its choice.
+    """
     try:
         return work()
     except DropError as error:
-        if error.reason != Reason.TIMEOUT:
+        if error.reason not in (Reason.TIMEOUT, Reason.CRASHED):
             raise
         return work()

@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -175,17 +176,27 @@ def test_the_child_dies_with_its_parent() -> None:
     assert not is_alive(child)
 
 
-def test_only_a_timeout_is_tried_again() -> None:
+def test_a_page_does_not_pay_for_a_child_that_was_killed() -> None:
+    with reader() as one:
+        for work in (partial(one.open, plain(), "pdf"), partial(one.read, 0)):
+            twice(partial(one.open, plain(), "pdf"))
+            assert one.child_pid is not None
+            os.kill(one.child_pid, signal.SIGKILL)
+            twice(work)
+        assert one.read(0).words == TEXT.split()
+
+
+def test_a_timeout_and_a_death_are_tried_again_and_nothing_else() -> None:
     calls: list[Reason] = []
 
     def fail(reason: Reason) -> None:
         calls.append(reason)
         raise DropError(reason)
 
-    for reason in (Reason.TIMEOUT, Reason.CRASHED):
+    for reason in (Reason.TIMEOUT, Reason.CRASHED, Reason.CPU_LIMIT):
         with pytest.raises(DropError):
             twice(lambda reason=reason: fail(reason))  # type: ignore[misc]
-    assert calls == [Reason.TIMEOUT, Reason.TIMEOUT, Reason.CRASHED]
+    assert calls == [Reason.TIMEOUT, Reason.TIMEOUT, Reason.CRASHED, Reason.CRASHED, Reason.CPU_LIMIT]
 
 
 def test_real_malformed_documents_never_end_the_reader(shared_data: Path) -> None:
