@@ -4,9 +4,10 @@ import json
 import logging
 import os
 import tempfile
+import threading
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -141,6 +142,29 @@ def _plain_errors() -> Iterator[None]:
         ) from error
 
 
+def _lasting(start: Callable[[], Any]) -> None:
+    """Call `start` in a thread that lasts as long as this process: the kernel ends Ray with the thread that started it.
+
+    Without its Ray, Ray's library would end this process too, a minute later and without a word.
+    """
+    if threading.current_thread() is threading.main_thread():
+        start()
+        return
+    started: Future[None] = Future()
+
+    def call() -> None:
+        try:
+            start()
+        except BaseException as error:
+            started.set_exception(error)
+        else:
+            started.set_result(None)
+            threading.Event().wait()
+
+    threading.Thread(target=call, name="ray", daemon=True).start()
+    started.result()
+
+
 def start_ray() -> None:
     """Connect to the cluster that the environment names, else start a local Ray; a second call does nothing."""
     import ray
@@ -153,7 +177,7 @@ def start_ray() -> None:
         token = Path.home() / ".ray" / "auth_token"
         known = token.exists()
         with ours_kept(), _plain_errors():
-            ray.init(address=address, log_to_driver=False, logging_level="ERROR", **local)
+            _lasting(lambda: ray.init(address=address, log_to_driver=False, logging_level="ERROR", **local))
         if not known and token.is_file():
             token.chmod(0o600)  # Ray makes one, for all on this machine to read
     logging.getLogger("ray.data").setLevel(logging.ERROR)

@@ -2,10 +2,14 @@
 
 import errno
 import os
+import subprocess
+import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from cluster.cli import main
@@ -89,3 +93,22 @@ def in_threads_of_jobs(items: list[str], work: Any, workers: int, queued: bool) 
 def test_what_keeps_ray_from_starting_comes_with_a_remedy(error: Exception, kind: type[Exception], says: str) -> None:
     with pytest.raises(kind, match=says), _plain_errors():
         raise error
+
+
+def test_a_ray_that_a_thread_started_outlives_it_and_ends_with_the_process() -> None:
+    code = (
+        "import threading, psutil\nfrom pipelines.stream import start_ray\n"
+        "thread = threading.Thread(target=start_ray)\nthread.start()\nthread.join()\n"
+        "import ray\n"
+        "print(ray.get(ray.remote(lambda: 'alive').remote(), timeout=60))\n"
+        "print(*[child.pid for child in psutil.Process().children(recursive=True)])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=200)
+    assert done.returncode == 0, done.stderr
+    alive, processes = done.stdout.splitlines()
+    assert alive == "alive"
+    assert processes
+    deadline = time.monotonic() + 20
+    while left := [pid for pid in map(int, processes.split()) if psutil.pid_exists(pid)]:
+        assert time.monotonic() < deadline, left
+        time.sleep(0.1)
