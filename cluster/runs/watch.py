@@ -26,7 +26,7 @@ class Watch:
     def __init__(self, run: RunFolder, steps: int) -> None:
         self.scores: dict[str, Any] = {}
         self._metrics, self._events = JsonLines(run.metrics), JsonLines(run.events)
-        self._shown = 0
+        self._shown, self._scored = 0, -1
         for line in self._metrics.new():
             self._take(line)
         self._events.new()
@@ -36,6 +36,7 @@ class Watch:
     def _take(self, line: dict[str, Any]) -> bool:
         if line.get("split") == "eval":
             self.scores = line
+            self._scored = max(self._scored, int(line["step"]))
             return True
         self._shown = max(self._shown, int(line["step"]))
         return False
@@ -47,9 +48,9 @@ class Watch:
             if event["kind"] != "end":
                 self._progress.say(event["text"])
         for line in self._metrics.new():
-            before, last = self._shown, self.scores.get("step", -1)
+            before, scored = self._shown, self._scored
             if self._take(line):
-                if line["step"] > last:
+                if self._scored > scored:  # a resume writes the file anew, with the lines that were shown
                     self._progress.say(_scores_line(line))
             elif self._shown > before:
                 self._progress.advance(self._shown - before, _note(line))

@@ -8,11 +8,14 @@ from typing import Any
 import pytest
 
 from cluster.cli import main
+from cluster.runs.folder import RunFolder
+from cluster.runs.watch import Watch
 from cluster.settings import PretrainSettings
 from cluster.stages import Stages
 from cluster.training.ray_meters import RayMeters
 from pipelines import meters, progress
 from pipelines.corpus.reader import open_parquet
+from pipelines.corpus.shards import write_text
 from pipelines.folders.folder import Folder
 from pipelines.progress import Progress
 
@@ -132,3 +135,16 @@ def test_a_run_of_any_name_has_metrics(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(meters, "_made", lambda meter: Gauge())
     RayMeters(Path("out/läuf")).log(1, {"train/loss": 2.0})
     assert put["run"] == "l\\xe4uf"
+
+
+def test_a_resume_shows_no_score_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def lines(*steps: int) -> list[dict[str, Any]]:
+        scores = dict.fromkeys(("loss", "loss_dlm_text", "unigram_dlm_text", "acc_line", "acc_grid"), 1.0)
+        return [{"split": "eval", "step": step, **scores} for step in steps]
+
+    run = RunFolder(tmp_path)
+    write_text(run.metrics, "".join(json.dumps(line) + "\n" for line in lines(0, 40, 80)))
+    with Watch(run, 120):
+        write_text(run.metrics, "".join(json.dumps(line) + "\n" for line in lines(0, 40, 80, 120)))
+    shown = capsys.readouterr().err
+    assert [step for step in (0, 40, 80, 120) if f"held out, step {step}:" in shown] == [120]
