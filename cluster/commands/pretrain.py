@@ -8,8 +8,10 @@ from typing import Any
 
 from cluster.commands.command import add_command, add_config, add_json, print_result
 from cluster.options import add_flags, load_settings
+from cluster.runs.folder import RunFolder, newest_step
 from cluster.settings import PretrainSettings
-from pipelines.errors import StoppedError, UsageError
+from pipelines.errors import JobError, StoppedError, UsageError
+from pipelines.stopping import Terminated
 
 
 def register(commands: Any) -> None:
@@ -50,10 +52,24 @@ def run(args: argparse.Namespace) -> int:
 
         print_result(dry_run(settings), args.json)
         return 0
-    summary = pretrain(settings, resume=args.resume, allow_changed_corpus=args.allow_changed_corpus)
+    try:
+        summary = pretrain(settings, resume=args.resume, allow_changed_corpus=args.allow_changed_corpus)
+    except KeyboardInterrupt as stop:  # before there was anything to save
+        raise _stopped(RunFolder(settings.out), stop) from None
     print_result(summary.as_dict(), args.json)
     if summary.signal:
         again = f"docformer pretrain --out {shlex.quote(str(settings.out))} --resume"
         print(f"after step {summary.steps}; go on with: {again}", file=sys.stderr)
         raise StoppedError(summary.signal)
     return 0
+
+
+def _stopped(run: RunFolder, stop: KeyboardInterrupt) -> Exception:
+    """How a signal that came before the run was under way ends the command, with what to do next."""
+    name = "SIGTERM" if isinstance(stop, Terminated) else "SIGINT"
+    resumed = f"docformer pretrain --out {shlex.quote(str(run.path))} --resume"
+    if newest_step(run) is not None:
+        print(f"go on with: {resumed}", file=sys.stderr)
+        return StoppedError(name)
+    again = f"begin again with: {resumed}" if run.facts.is_file() else "nothing was written"
+    return JobError(f"stopped by {name} before the first checkpoint; {again}")

@@ -8,7 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import yaml
 
+from cluster.cli import main
 from cluster.pretraining import pretrain
 from cluster.runs.folder import RunFolder
 from cluster.settings import PretrainSettings
@@ -56,3 +58,21 @@ def test_workers_that_have_started_have_their_time(tmp_path: Path) -> None:
     assert patience_s(run, 30.0) == 30.0
     run.note("again", "a worker was lost")
     assert patience_s(run, 30.0) == PATIENCE_BEFORE_START_S
+
+
+def test_a_signal_before_the_start_says_what_to_do(
+    tiny_run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def stopped(arguments: list[str]) -> tuple[int, str]:
+        with monkeypatch.context() as patch:
+            patch.setattr("cluster.pretraining.find_index", lambda *_: os.kill(os.getpid(), signal.SIGTERM))
+            return main(arguments), capsys.readouterr().err
+
+    config = tmp_path / "run.yaml"
+    config.write_text(yaml.safe_dump({"pretrain": tiny_run(tmp_path / "run", steps=1).model_dump(mode="json")}))
+    begin = ["pretrain", "--config", str(config)]
+    code, said = stopped(begin)
+    assert (code, "stopped by SIGTERM before the first checkpoint; nothing was written" in said) == (1, True)
+    assert main(begin) == 0
+    code, said = stopped([*begin, "--resume"])
+    assert (code, f"go on with: docformer pretrain --out {tmp_path / 'run'} --resume" in said) == (143, True)
