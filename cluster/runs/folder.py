@@ -33,6 +33,7 @@ class RunFolder:
         latest: a file with the name of the newest complete checkpoint.
         stop: a file whose being there asks all workers to save and end; it holds the reason.
         save: a file whose being there asks all workers for a checkpoint.
+        scratch: a folder of Ray Train's while it runs.
     """
 
     def __init__(self, path: Path | str) -> None:
@@ -41,6 +42,7 @@ class RunFolder:
         self.metrics, self.events = self.path / "metrics.jsonl", self.path / "events.jsonl"
         self.model, self.tokenizer, self.latest = (self.path / name for name in ("model", "tokenizer", "latest"))
         self.stop, self.save, self.page_index = (self.path / name for name in ("stop", "save", "pages.npz"))
+        self.scratch = self.path / ".ray"
 
     @property
     def checkpoints(self) -> Folder:

@@ -1,6 +1,7 @@
 """Whether a run may start or go on in a folder: what a resume must find unchanged, and what it must not destroy."""
 
 import json
+import shutil
 from collections.abc import Mapping
 from typing import Any
 
@@ -67,6 +68,7 @@ def prepare(
             kept.write_text(run.facts.name, text)
     except OSError as error:
         raise UsageError(_no_use(checkpoints, error)) from None
+    shutil.rmtree(run.scratch, ignore_errors=True)
     run.stop.unlink(missing_ok=True)
     run.save.unlink(missing_ok=True)
     write_text(run.config, yaml.safe_dump({"pretrain": settings.model_dump(mode="json")}, sort_keys=False))

@@ -54,7 +54,7 @@ def fit(settings: PretrainSettings) -> None:
     environment = {"THP_MEM_ALLOC_ENABLE": os.environ["THP_MEM_ALLOC_ENABLE"]}
     if not gpus:
         environment["CUDA_VISIBLE_DEVICES"] = ""  # Ray shows all GPUs to workers that booked none
-    scratch = RunFolder(settings.out).path / ".ray"
+    scratch = RunFolder(settings.out).scratch
     trainer = Trainer(
         run_worker,
         train_loop_config={"settings": settings.model_dump_json()},

@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from cluster.cli import main
+from cluster.runs.folder import RunFolder
 from cluster.settings import PretrainSettings
 
 Run = Callable[..., PretrainSettings]
@@ -218,18 +219,21 @@ def test_a_start_that_was_killed_before_anything_was_on_record_is_begun_again(
     assert not list((tmp_path / "run").rglob("*.tmp"))
 
 
-def test_what_a_killed_worker_had_begun_to_write_is_gone_at_the_end(
-    tiny_run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_what_a_killed_worker_had_begun_to_write_is_gone_at_the_end(tiny_run: Run, tmp_path: Path) -> None:
     from cluster.pretraining import pretrain
     from cluster.workers import plain
 
+    def names() -> set[str]:
+        return {path.name for path in [*run.iterdir(), *(run / "checkpoints").iterdir()]}
+
     run = tmp_path / "run"
     pretrain(tiny_run(run, steps=1))
-    usual = sorted(path.name for path in [*run.iterdir(), *(run / "checkpoints").iterdir()])
+    usual = names()
     (run / "latest.77.tmp").write_text("step")
-    for half in (run / ".model.x1", run / "checkpoints" / "step-00000007.partial"):
+    for half in (run / ".model.x1", run / "checkpoints" / "step-00000007.partial", RunFolder(run).scratch):
         half.mkdir()
         (half / "half").write_text("of it")
-    plain.fit(tiny_run(run, steps=1))  # a start by Ray Train after a loss: the run is not prepared again
-    assert sorted(path.name for path in [*run.iterdir(), *(run / "checkpoints").iterdir()]) == usual
+    plain.fit(tiny_run(run, steps=1))  # as Ray Train starts again after a loss, which needs its scratch
+    assert names() == usual | {RunFolder(run).scratch.name}
+    pretrain(tiny_run(run, steps=1), resume=True)
+    assert names() == usual
