@@ -1,9 +1,13 @@
 """`docformer run`: one configuration from sources to an exported model."""
 
 import argparse
+import shlex
+import sys
 from typing import Any
 
 from cluster.commands.command import add_command, add_config, add_json, print_result
+from pipelines.errors import StoppedError, UsageError
+from pipelines.stopping import hint_when_stopped
 
 
 def register(commands: Any) -> None:
@@ -30,9 +34,15 @@ def register(commands: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run the stages."""
     from cluster.workflow.run import run_workflow
-    from pipelines.errors import UsageError
 
     if args.config is None:
         raise UsageError("no configuration given; add --config run.yaml")
-    print_result(run_workflow(args.config, args.start), args.json)
+    again = f"go on with: docformer run --config {shlex.quote(str(args.config))}"
+    try:
+        with hint_when_stopped(lambda: again):
+            results = run_workflow(args.config, args.start)
+    except StoppedError:
+        print(again, file=sys.stderr)
+        raise
+    print_result(results, args.json)
     return 0

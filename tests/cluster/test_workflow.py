@@ -14,10 +14,11 @@ import yaml
 
 from cluster.cli import main
 from cluster.workflow.run import NAMES, run_workflow
+from cluster.workflow.stages import CorpusStage
 from pipelines.corpus.diff import diff
 from pipelines.corpus.reader import Corpus
 from pipelines.corpus.shards import file_sha256
-from pipelines.errors import UsageError
+from pipelines.errors import StoppedError, UsageError
 from pipelines.synthetic import generate
 from tests.cluster.conftest import OBJECTIVES, TINY
 
@@ -139,3 +140,16 @@ def test_a_kill_in_each_stage_changes_nothing(tmp_path: Path) -> None:
     assert subprocess.run([*command[:-1], str(whole)], env=environment, timeout=280).returncode == 0
     assert artefacts(tmp_path / "killed" / "out") == artefacts(tmp_path / "whole" / "out")
     assert not diff(tmp_path / "killed" / "out" / "corpus", tmp_path / "whole" / "out" / "corpus")
+
+
+@pytest.mark.parametrize("stop", [KeyboardInterrupt(), StoppedError("SIGINT")])
+def test_a_stopped_workflow_says_how_to_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], stop: BaseException
+) -> None:
+    def make(_: CorpusStage, anew: bool) -> str:
+        raise stop
+
+    monkeypatch.setattr(CorpusStage, "make", make)
+    config = write_config(tmp_path)
+    assert main(["run", "--config", str(config)]) == 130
+    assert f"go on with: docformer run --config {config}" in capsys.readouterr().err
