@@ -2,7 +2,6 @@
 
 import fcntl
 import json
-import shutil
 import time
 from pathlib import Path
 from typing import IO, Any
@@ -14,6 +13,7 @@ from cluster.runs.json_lines import JsonLines
 from cluster.settings import PretrainSettings
 from pipelines.errors import UsageError
 from pipelines.folders.address import folder_of
+from pipelines.folders.blame import clear_beside
 from pipelines.folders.folder import Folder
 from pipelines.folders.local import LocalFolder
 
@@ -84,8 +84,7 @@ class RunFolder:
             OSError: the disk or store of the checkpoints fails.
         """
         LocalFolder(self.path).sweep()
-        for half in self.path.glob(f".{self.model.name}.*"):
-            shutil.rmtree(half, ignore_errors=True)
+        clear_beside(self.model)
         shelf_of(self.checkpoints).clear()
 
     def note(self, kind: str, text: str, **values: Any) -> None:

@@ -208,11 +208,13 @@ class ExportStage(_OfRun):
         from cluster.checkpoints.checkpoint import newest_good
         from cluster.export import export_checkpoint
         from cluster.runs.folder import RunFolder
+        from pipelines.folders.blame import clear_beside
 
         run = RunFolder(self.run)
         checkpoint, _ = newest_good(run.checkpoints)
         if checkpoint is None:
             raise JobError(f"{self.run}: holds no complete checkpoint; start again with --from pretrain")
+        clear_beside(self.output)
         export_checkpoint(checkpoint, run.tokenizer, self.output)
         return f"step {checkpoint.step}"
 

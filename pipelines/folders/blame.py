@@ -41,3 +41,9 @@ def beside(out: Path) -> Iterator[Path]:
             yield temporary
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
+
+
+def clear_beside(out: Path) -> None:
+    """Remove what killed processes left of the temporary folders beside `out`; nobody else may be writing there."""
+    for left in out.parent.glob(f".{out.name}.*"):
+        shutil.rmtree(left, ignore_errors=True)

@@ -68,8 +68,10 @@ def test_complete_and_unchanged_stages_are_skipped(tmp_path: Path) -> None:
     before = artefacts(out)
     assert set(run_workflow(config).values()) == {"skipped"}
 
+    (out / ".model.x1").mkdir()  # an export that was killed
     (out / "model" / "config.json").write_text("{}")  # an output that was touched is made again, and only that
     assert [name for name, what in run_workflow(config).items() if what != "skipped"] == ["export"]
+    assert not (out / ".model.x1").exists()
     assert artefacts(out) == before
 
     write_config(tmp_path, steps=6)  # a longer run goes on
