@@ -15,6 +15,7 @@ from model.errors import ModelInputError
 from model.heads import OutputLayer, TokenToGrid, TokenToLine
 from model.initialise import initialise, initialise_output
 from model.losses import IGNORED, mean_over, summed_cross_entropy, target_count
+from model.shapes import check_sides
 from model.stacks import Decoder, Encoder, visible_keys
 from model.token_table import TokenTable
 
@@ -191,6 +192,11 @@ class DocFormerV2ForConditionalGeneration(PreTrainedModel, GenerationMixin):  # 
         if encoder_outputs is None:
             encoder_outputs = self.encoder(input_ids, attention_mask, bbox, bbox_hidden, pixel_values, table)
         encoded_bsd: Tensor = encoder_outputs[0]
+        batch = encoded_bsd.shape[0]
+        check_sides("attention_mask", attention_mask, batch, None)
+        check_sides("labels", labels, batch, None)
+        check_sides("decoder_input_ids", decoder_input_ids, batch, None if labels is None else labels.shape[1])
+        check_sides("decoder_attention_mask", decoder_attention_mask, batch, None)
         found: dict[str, Any] = {"encoder_last_hidden_state": encoded_bsd}
         totals: dict[str, tuple[Tensor, Tensor]] = {}
 
@@ -225,9 +231,12 @@ class DocFormerV2ForConditionalGeneration(PreTrainedModel, GenerationMixin):  # 
             if input_ids is None:
                 raise ModelInputError("line_pairs and grid_labels stand for text tokens: give input_ids with them")
             text_bsd = encoded_bsd[:, encoded_bsd.shape[1] - input_ids.shape[1] :]
+            check_sides("grid_labels", grid_labels, *text_bsd.shape[:2])
+            check_sides("line_pairs", line_pairs, batch, None, 2)
         if line_pairs is not None:
             found["line_logits"] = self.token_to_line(text_bsd, line_pairs)
             if line_labels is not None:
+                check_sides("line_labels", line_labels, *line_pairs.shape[:2])
                 totals["line"] = summed_cross_entropy(found["line_logits"], line_labels), target_count(line_labels)
         if grid_labels is not None:
             found["grid_logits"] = self.token_to_grid(text_bsd)

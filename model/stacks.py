@@ -14,6 +14,7 @@ from model.layers import DecoderLayer, EncoderLayer
 from model.norm import RMSNorm
 from model.packing import Packed, Packing, packing_of
 from model.position_bias import PositionBias
+from model.shapes import check_sides
 from model.token_table import TokenTable
 
 # A packed row's length on CUDA is a multiple of this: kernels are made for each length that occurs.
@@ -69,12 +70,15 @@ class Encoder(nn.Module):
             # Dimension by dimension: a compiled step stays one for all lengths.
             if bbox is not None and (bbox.shape[:-1] != input_ids.shape or bbox.shape[-1] != 4):
                 raise ModelInputError(f"bbox is {list(bbox.shape)}: give [batch, tokens, 4] = {[*input_ids.shape, 4]}")
+            check_sides("bbox_hidden", bbox_hidden, *input_ids.shape)
+            check_sides("pixel_values", pixel_values, input_ids.shape[0], None, None, None)
             parts.append(self.embeddings.text(input_ids, bbox, bbox_hidden, table))
         x_bsd = self.dropout(torch.cat(parts, dim=1) if len(parts) > 1 else parts[0])
         positions = x_bsd.shape[1]
         given = positions if attention_mask is None else attention_mask.shape[-1]
         if given not in (positions, positions if input_ids is None else input_ids.shape[1]):
             raise ModelInputError(f"attention_mask has {given} positions: give the text's, or all {positions}")
+        check_sides("attention_mask", attention_mask, x_bsd.shape[0], None)
         path = choose_path(self.attention_path, x_bsd.device, self.packing)
         visible: Tensor | Packed | None = visible_keys(attention_mask, positions)
         packing = None

@@ -193,7 +193,8 @@ class WordTokenizer:
 
         Args:
             words: a page's words in reading order.
-            max_tokens: keep only the first this many sub-words (words past them are not even looked at).
+            max_tokens: keep only the first this many sub-words (of a long page, no more words are looked at than give
+                them).
 
         Returns:
             ids: int32 [M], no special tokens but unk.

@@ -159,6 +159,10 @@ class CorpusSettings(BaseModel):
             chosen["doctr_weights"] = [file_sha256(file) if file.is_file() else "" for file in files]
         if self.ocr in ("auto", "text-layer"):
             chosen["trust"] = TRUST
+        # The one limit by which a page is read otherwise and not left out, OCR sees it smaller; named where changed.
+        pixels = self.limits.max_raster_pixels
+        if self.ocr != "text-layer" and pixels != ReaderLimits().max_raster_pixels:
+            chosen["max_raster_pixels"] = pixels
         return {**chosen, "reading_order": ORDER, "schema_version": SCHEMA_VERSION, "versions": versions()}
 
     def filter_settings(self) -> dict[str, object]:

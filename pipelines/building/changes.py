@@ -38,6 +38,7 @@ TOUCHES = {
     "source_limits": Touches.FAILED,
     "password_file": Touches.FAILED,
     "ocr_dpi": Touches.OCR_PAGES,
+    "max_raster_pixels": Touches.OCR_PAGES,  # of `limits`; where OCR runs it is noted by itself
     "min_ocr_confidence": Touches.OCR_PAGES,
     "min_agreement": Touches.OCR_PAGES,
     "doctr_detection": Touches.OCR_PAGES,

@@ -74,6 +74,14 @@ def test_no_input_at_all_is_refused() -> None:
         ({"attention_mask": torch.ones(3, 11)}, "attention_mask has 11 positions: give the text's, or all 20"),
         ({"pixel_values": torch.zeros(3, 3, 24, 32, dtype=torch.uint8)}, "rows, then columns"),
         ({"pixel_values": torch.zeros(3, 3, 32, 24)}, "torch.uint8"),
+        ({"pixel_values": torch.zeros(1, 3, 32, 24, dtype=torch.uint8)}, "pixel_values is .*give \\[3, any"),
+        ({"attention_mask": torch.ones(1, 12)}, "attention_mask is \\[1, 12\\]: give \\[3, any\\]"),
+        ({"bbox_hidden": torch.zeros(3, 11, dtype=torch.bool)}, "bbox_hidden is .*give \\[3, 12\\]"),
+        ({"labels": torch.ones(1, 5, dtype=torch.long)}, "labels is .*give \\[3, any\\]"),
+        ({"decoder_attention_mask": torch.ones(1, 5)}, "decoder_attention_mask is .*give \\[3, any\\]"),
+        ({"line_pairs": torch.zeros(3, 4, dtype=torch.long)}, "line_pairs is .*give \\[3, any, 2\\]"),
+        ({"line_labels": torch.zeros(3, 1, dtype=torch.long)}, "line_labels is"),
+        ({"grid_labels": torch.zeros(3, 11, dtype=torch.long)}, "grid_labels is .*give \\[3, 12\\]"),
     ],
 )
 def test_bad_input_is_refused_in_one_line(change: dict[str, torch.Tensor], message: str) -> None:

@@ -157,6 +157,18 @@ def test_what_was_quarantined_for_a_limit_is_read_again_under_another(tmp_path: 
     same(corpus, tmp_path / "whole")
 
 
+def test_pages_that_ocr_sees_smaller_are_read_again(tmp_path: Path) -> None:
+    small = {"limits": {"max_raster_pixels": 250_000}}
+    assert changed(**small).fingerprint() == SETTINGS.fingerprint()  # no page is drawn for OCR
+    source, corpus = draw(tmp_path / "in", range(1), pages=2), tmp_path / "corpus"
+    reads = {"ocr": "tesseract", "min_ocr_confidence": 0.0}
+    build([str(source)], corpus, changed(**reads))
+    build([str(source)], tmp_path / "whole", changed(**reads, **small))
+    assert diff(corpus, tmp_path / "whole").columns["fingerprint"] == 2
+    assert update(corpus, [], changed(**reads, **small)).read_pages == 2
+    same(corpus, tmp_path / "whole")
+
+
 def test_a_changed_file_is_a_further_document(tmp_path: Path) -> None:
     source = draw(tmp_path / "in", range(2))
     corpus = tmp_path / "corpus"
