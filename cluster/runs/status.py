@@ -27,10 +27,11 @@ def status(place: Place) -> dict[str, Any]:
     folder = folder_of(place)
     if isinstance(folder, LocalFolder) and RunFolder(folder.path).facts.is_file():
         return {"kind": "run", **look_at(RunFolder(folder.path)).as_dict()}
-    while any(folder.exists(name) for name in (MANIFEST, BUILD, UPDATE)):
-        with suppress(FileNotFoundError):  # a commit clears away what it does not list: look again
-            return {"kind": "corpus", **_corpus(folder)}
-    raise UsageError(f"{folder}: holds neither a corpus nor a run")
+    if not any(folder.exists(name) for name in (MANIFEST, BUILD, UPDATE)):
+        raise UsageError(f"{folder}: holds neither a corpus nor a run")
+    with suppress(FileNotFoundError):
+        return {"kind": "corpus", **_corpus(folder)}
+    return {"kind": "corpus", **_corpus(folder)}  # a commit cleared away what it does not list
 
 
 def _corpus(folder: Folder) -> dict[str, Any]:
