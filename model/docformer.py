@@ -15,7 +15,7 @@ from model.errors import ModelInputError
 from model.heads import OutputLayer, TokenToGrid, TokenToLine
 from model.initialise import initialise, initialise_output
 from model.losses import IGNORED, mean_over, summed_cross_entropy, target_count
-from model.stacks import Decoder, Encoder, visible_keys
+from model.stacks import Decoder, Encoder, refuse_embedded, visible_keys
 from model.token_table import TokenTable
 
 TASKS = ("dlm", "line", "grid")
@@ -183,8 +183,11 @@ class DocFormerV2ForConditionalGeneration(PreTrainedModel, GenerationMixin):  # 
         Raises:
             ModelInputError: inputs that do not fit together.
         """
-        if wanted := [name for name in NOT_KEPT if unused.get(name)]:
+        if wanted := [name for name in NOT_KEPT if unused.get(name, getattr(self.config, name, False))]:
             raise ModelInputError(f"{wanted[0]}: not kept by this model; encoder_last_hidden_state is in every output")
+        refuse_embedded(unused)
+        if past_key_values is not None and not isinstance(past_key_values, EncoderDecoderCache):
+            raise ModelInputError(f"past_key_values is {type(past_key_values).__name__}: give an EncoderDecoderCache")
         if getattr(past_key_values, "is_compileable", False):
             raise ModelInputError("cache_implementation: caches of a fixed size are not supported; leave it out")
         table = TokenTable.of(self.get_input_embeddings())
@@ -207,18 +210,21 @@ class DocFormerV2ForConditionalGeneration(PreTrainedModel, GenerationMixin):  # 
                 self.encoder.embeddings.embed(decoder_input_ids, table),
                 encoded_bsd,
                 decoder_attention_mask,
-                visible_keys(attention_mask, encoded_bsd.shape[1]),
+                visible_keys(attention_mask, *encoded_bsd.shape[:2]),
                 past_key_values,
             )
             if self.config.scale_decoder_outputs:
                 decoded_btd = decoded_btd * self.config.d_model**-0.5
-            if labels is not None and skip_logits:
+            # An adapter around it, and the plain layer that resizing makes, know no labels.
+            if labels is not None and skip_logits and isinstance(self.lm_head, OutputLayer):
                 tied = self.lm_head.weight is self.get_input_embeddings().weight
                 totals["dlm"] = self.lm_head(decoded_btd, labels, table if tied else None), target_count(labels)
             else:
-                found["logits"] = self.lm_head(decoded_btd)
+                logits = self.lm_head(decoded_btd)
                 if labels is not None:
-                    totals["dlm"] = summed_cross_entropy(found["logits"], labels), target_count(labels)
+                    totals["dlm"] = summed_cross_entropy(logits, labels), target_count(labels)
+                if labels is None or not skip_logits:
+                    found["logits"] = logits
             found["past_key_values"] = past_key_values if use_cache else None
 
         if line_pairs is not None or grid_labels is not None:
@@ -277,8 +283,8 @@ class DocFormerV2ForConditionalGeneration(PreTrainedModel, GenerationMixin):  # 
         """
         for name in ("line_pairs", "line_labels", "grid_labels", "denominators"):
             kwargs.pop(name, None)
-        pixel_values = kwargs.get("pixel_values")
-        if not args and kwargs.get("input_ids") is None and kwargs.get("inputs") is None and pixel_values is not None:
+        given = [name for name in ("input_ids", "inputs", "encoder_outputs") if kwargs.get(name) is not None]
+        if not args and not given and kwargs.get("pixel_values") is not None:
             encoded = self.encoder(pixel_values=kwargs.pop("pixel_values"))
             kwargs["encoder_outputs"] = BaseModelOutput(last_hidden_state=encoded.last_hidden_state)
         return super().generate(*args, **kwargs)

@@ -60,6 +60,7 @@ class Encoder(nn.Module):
         Raises:
             ModelInputError: neither text nor picture, or shapes that do not fit together.
         """
+        refuse_embedded(unused)
         if input_ids is None and pixel_values is None:
             raise ModelInputError("neither input_ids nor pixel_values: give the text, the picture, or both")
         parts = []
@@ -76,7 +77,7 @@ class Encoder(nn.Module):
         if given not in (positions, positions if input_ids is None else input_ids.shape[1]):
             raise ModelInputError(f"attention_mask has {given} positions: give the text's, or all {positions}")
         path = choose_path(self.attention_path, x_bsd.device, self.packing)
-        visible: Tensor | Packed | None = visible_keys(attention_mask, positions)
+        visible: Tensor | Packed | None = visible_keys(attention_mask, x_bsd.shape[0], positions)
         packing = None
         if isinstance(visible, Tensor) and packs(self.packing, path):
             packing = _source(x_bsd, visible)
@@ -117,17 +118,23 @@ class Decoder(nn.Module):
 
         Where sequences are packed, positions that `decoder_attention_mask` leaves out at the end are not computed: 0.
         """
+        if embedded_btd.shape[0] != encoded_bsd.shape[0]:
+            raise ModelInputError(
+                f"{encoded_bsd.shape[0]} pages and labels or decoder_input_ids for {embedded_btd.shape[0]}: "
+                "give them for each page"
+            )
         x_btd = self.dropout(embedded_btd)
         past = int(cache.get_seq_length()) if cache is not None else 0
         length = past + x_btd.shape[1]
         path = choose_path(self.attention_path, x_btd.device, self.packing)
         if cache is not None and path == "flex":
             path = "sdpa"  # its kernels are made for a length, and here each step has its own
-        visible: Tensor | Packed | None = visible_keys(decoder_attention_mask, length)
+        seen = visible_keys(decoder_attention_mask, x_btd.shape[0], length)
+        visible: Tensor | Packed | None = seen
         source_visible: Tensor | Packed | None = encoded_visible
         rows = None
         if cache is None and packs(self.packing, path):
-            rows = _target_and_source(x_btd, decoder_attention_mask, encoded_bsd, encoded_visible)
+            rows = _target_and_source(x_btd, seen, encoded_bsd, encoded_visible)
         if rows is not None:
             target, source = rows
             x_btd, encoded_bsd = target.pack(x_btd), source.pack(encoded_bsd)
@@ -139,10 +146,25 @@ class Decoder(nn.Module):
         return out if rows is None else rows[0].unpack(out)
 
 
-def visible_keys(mask: Tensor | None, keys: int) -> Tensor | None:
-    """Bool [B, keys] from a mask over the last positions (nonzero = visible); what stands before them is visible."""
+def refuse_embedded(arguments: dict[str, Any]) -> None:
+    """Raise ModelInputError for tokens that come embedded: their boxes and their order among the page's are not known.
+
+    Left unread, they would be lost without a word, for example the virtual tokens of a prompt that is tuned.
+    """
+    for name in ("inputs_embeds", "decoder_inputs_embeds"):
+        if arguments.get(name) is not None:
+            raise ModelInputError(f"{name}: not taken by this model; give token ids")
+
+
+def visible_keys(mask: Tensor | None, batch: int, keys: int) -> Tensor | None:
+    """Bool [B, keys] from a mask over the last positions (nonzero = visible); what stands before them is visible.
+
+    Raises ModelInputError for a mask of another form: which queries see which keys is not for a caller to say.
+    """
     if mask is None:
         return None
+    if mask.ndim != 2 or mask.shape[0] != batch or mask.shape[1] > keys:
+        raise ModelInputError(f"a mask is {list(mask.shape)}: give [batch, positions], at most {[batch, keys]}")
     visible = mask.bool()
     return nn.functional.pad(visible, (keys - visible.shape[1], 0), value=True)
 
@@ -166,10 +188,10 @@ def _source(encoded_bsd: Tensor, visible: Tensor) -> Packing | None:
 
 
 def _target_and_source(
-    x_btd: Tensor, target_mask: Tensor | None, encoded_bsd: Tensor, source_visible: Tensor | None
+    x_btd: Tensor, target_visible: Tensor | None, encoded_bsd: Tensor, source_visible: Tensor | None
 ) -> tuple[Packing, Packing] | None:
     """How the decoder's positions and the encoder's are packed, or None where that saves nothing or cannot be."""
-    target = _packing(x_btd, None if target_mask is None else target_mask.bool())
+    target = _packing(x_btd, target_visible)
     source = _packing(encoded_bsd, source_visible)
     if target is None or source is None or not (target.saves or source.saves) or 0 in source.lengths:
         return None

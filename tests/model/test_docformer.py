@@ -3,12 +3,15 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import nn
 from transformers import AutoConfig, AutoModel, AutoModelForSeq2SeqLM
+from transformers.cache_utils import DynamicCache
 
 from model.config import PRESETS, DocFormerV2Config
 from model.docformer import DocFormerV2ForConditionalGeneration
@@ -72,11 +75,19 @@ def test_no_input_at_all_is_refused() -> None:
         ({"bbox": torch.full((3, 12, 4), -1)}, "scale boxes to 0..1000"),
         ({"bbox": torch.zeros(3, 11, 4, dtype=torch.long)}, "give \\[batch, tokens, 4\\]"),
         ({"attention_mask": torch.ones(3, 11)}, "attention_mask has 11 positions: give the text's, or all 20"),
+        ({"attention_mask": torch.ones(3, 1, 20, 20)}, "a mask is \\[3, 1, 20, 20\\]: give \\[batch, positions\\]"),
+        ({"attention_mask": torch.ones(2, 12)}, "at most \\[3, 20\\]"),
+        ({"decoder_attention_mask": torch.ones(3, 8)}, "at most \\[3, 7\\]"),
+        ({"labels": torch.ones(2, 7, dtype=torch.long)}, "3 pages and labels or decoder_input_ids for 2"),
+        ({"inputs_embeds": torch.zeros(3, 12, 32)}, "inputs_embeds: not taken"),
+        ({"decoder_inputs_embeds": torch.zeros(3, 7, 32)}, "decoder_inputs_embeds: not taken"),
+        ({"output_hidden_states": True}, "not kept by this model"),
+        ({"past_key_values": DynamicCache()}, "give an EncoderDecoderCache"),
         ({"pixel_values": torch.zeros(3, 3, 24, 32, dtype=torch.uint8)}, "rows, then columns"),
         ({"pixel_values": torch.zeros(3, 3, 32, 24)}, "torch.uint8"),
     ],
 )
-def test_bad_input_is_refused_in_one_line(change: dict[str, torch.Tensor], message: str) -> None:
+def test_bad_input_is_refused_in_one_line(change: dict[str, Any], message: str) -> None:
     model = small_model()
     batch = page_batch(model.config)
     with pytest.raises(ModelInputError, match=message) as error:
@@ -180,6 +191,37 @@ def test_a_compiled_step_is_one_graph_and_the_same(path: str) -> None:
         call(**batch, skip_logits=True).loss.backward()
         gradients.append(torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None]))
     assert torch.allclose(*gradients, atol=1e-5)
+
+
+@pytest.mark.parametrize("around", [False, True])
+def test_another_output_layer_gives_its_own_loss(around: bool) -> None:
+    """What resizing leaves of an output layer of its own, and an adapter around it, know no labels."""
+    model = small_model(tie_word_embeddings=False)
+    if around:
+        model.lm_head = nn.Sequential(model.lm_head, nn.Linear(97, 97))
+    else:
+        model.resize_token_embeddings(101)
+    batch = page_batch(model.config)
+    with_logits, without = model(**batch), model(**batch, skip_logits=True)
+    assert torch.equal(with_logits.loss, without.loss)
+    assert without.logits is None
+    without.loss.backward()
+    assert model.decoder.norm.weight.grad.abs().sum() > 0
+
+
+def test_a_mask_of_the_last_decoder_positions_hides_the_same_on_every_path() -> None:
+    models = [small_model(attention_path=path) for path in ("sample", "reference")]
+    batch = page_batch(models[0].config) | {"decoder_attention_mask": torch.tensor([[1, 1, 1], [1, 1, 0], [1, 0, 0]])}
+    packed, plain = (model(**batch).logits for model in models)
+    assert packed.shape == plain.shape
+    assert torch.allclose(packed[0], plain[0], atol=1e-5)
+    assert torch.allclose(packed[2, :5], plain[2, :5], atol=1e-5)
+
+
+def test_states_asked_for_in_the_configuration_are_refused_too() -> None:
+    model = small_model(output_hidden_states=True)
+    with pytest.raises(ModelInputError, match="output_hidden_states: not kept"):
+        model(**page_batch(model.config))
 
 
 def test_no_labelled_target_gives_zero_and_not_nan() -> None:
