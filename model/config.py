@@ -81,7 +81,8 @@ class DocFormerV2Config(PreTrainedConfig):  # type: ignore[misc]
     """
 
     model_type = "docformerv2"
-    keys_to_ignore_at_inference = ["past_key_values"]  # noqa: RUF012 (transformers adds lists to it)
+    # What Trainer leaves out of predictions: they begin with the logits. (transformers adds lists to it.)
+    keys_to_ignore_at_inference = ["past_key_values", "loss_dlm", "loss_line", "loss_grid", "counts"]  # noqa: RUF012
     attribute_map = {  # noqa: RUF012 (the base class's own form)
         "hidden_size": "d_model",
         "num_attention_heads": "num_heads",

@@ -89,7 +89,8 @@ class FeedForward(nn.Module):
             gate, linear = inner.chunk(2, dim=-1)
             inner = F.gelu(gate, approximate="tanh") * linear
         else:
-            inner = F.relu(inner, inplace=True)
+            # Another layer in its place (quantised, adapted) may not have its result written.
+            inner = F.relu(inner, inplace=type(self.inner) is nn.Linear)
         out: Tensor = self.out(self.dropout(inner))
         return out
 

@@ -209,6 +209,49 @@ def test_another_output_layer_gives_its_own_loss(around: bool) -> None:
     assert model.decoder.norm.weight.grad.abs().sum() > 0
 
 
+class EightBits(nn.Module):
+    """A quantised linear layer as libraries put one in place: whole numbers, and a result that may not be written."""
+
+    def __init__(self, linear: nn.Linear) -> None:
+        super().__init__()
+        self.scale = linear.weight.abs().amax() / 127
+        self.weight = nn.Parameter((linear.weight / self.scale).round().to(torch.int8), requires_grad=False)
+        self.bias = linear.bias
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return ResultAsView.apply(nn.functional.linear(x, self.weight * self.scale, self.bias))
+
+
+class ResultAsView(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor) -> torch.Tensor:
+        return x.view_as(x)
+
+    @staticmethod
+    def backward(ctx: Any, grad: torch.Tensor) -> torch.Tensor:
+        return grad
+
+
+def test_quantised_layers_may_stand_in_place_of_the_linear_ones() -> None:
+    model = small_model()
+    batch = page_batch(model.config)
+    whole = model(**batch).logits
+    for module in list(model.modules()):
+        for name, child in module.named_children():
+            if type(child) is nn.Linear:
+                setattr(module, name, EightBits(child))
+    out = model(**batch, skip_logits=True)
+    out.loss.backward()
+    assert (model(**batch).logits - whole).abs().max() < 0.1
+
+
+def test_predictions_of_a_trainer_begin_with_the_logits() -> None:
+    """As T5's: what stands before and after the logits is not collected."""
+    names = MODEL(**page_batch(MODEL.config)).keys()
+    kept = [name for name in names if name not in ("loss", *MODEL.config.keys_to_ignore_at_inference)]
+    assert kept == ["logits", "line_logits", "grid_logits", "encoder_last_hidden_state"]
+
+
 def test_a_mask_of_the_last_decoder_positions_hides_the_same_on_every_path() -> None:
     models = [small_model(attention_path=path) for path in ("sample", "reference")]
     batch = page_batch(models[0].config) | {"decoder_attention_mask": torch.tensor([[1, 1, 1], [1, 1, 0], [1, 0, 0]])}
