@@ -15,6 +15,7 @@ from model.errors import ModelInputError
 from model.heads import OutputLayer, TokenToGrid, TokenToLine
 from model.initialise import initialise, initialise_output
 from model.losses import IGNORED, mean_over, summed_cross_entropy, target_count
+from model.processor import DocFormerV2Processor  # noqa: F401 (without it AutoProcessor would give a mere tokenizer)
 from model.stacks import Decoder, Encoder, refuse_embedded, visible_keys
 from model.token_table import TokenTable
 

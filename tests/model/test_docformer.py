@@ -426,7 +426,9 @@ def test_a_fresh_process_reproduces_the_logits(tmp_path: Path) -> None:
     code = (
         "import json, sys, torch\n"
         "from model import DocFormerV2ForConditionalGeneration\n"
+        "from transformers.models.auto.processing_auto import PROCESSOR_MAPPING\n"
         "model = DocFormerV2ForConditionalGeneration.from_pretrained(sys.argv[1]).eval()\n"
+        "assert type(model.config) in PROCESSOR_MAPPING\n"
         "with torch.no_grad():\n"
         "    logits = model(**torch.load(sys.argv[1] + '/batch.pt', weights_only=True)).logits\n"
         "print(json.dumps(logits.flatten()[:500].tolist()))\n"
