@@ -245,6 +245,20 @@ def test_quantised_layers_may_stand_in_place_of_the_linear_ones() -> None:
     assert (model(**batch).logits - whole).abs().max() < 0.1
 
 
+def test_every_part_may_be_watched_by_hooks() -> None:
+    model = small_model()
+    batch = page_batch(model.config)
+    model(**batch).loss.backward()
+    wanted = model.encoder.layers[0].feed_forward.inner.weight.grad.clone()
+    model.zero_grad()
+    seen: set[nn.Module] = set()
+    for module in model.modules():
+        module.register_full_backward_hook(lambda module, *_: seen.add(module))
+    model(**batch).loss.backward()
+    assert {type(module).__name__ for module in seen} >= {"Linear", "Conv2d", "EncoderLayer", "DecoderLayer"}
+    assert torch.equal(model.encoder.layers[0].feed_forward.inner.weight.grad, wanted)
+
+
 def test_predictions_of_a_trainer_begin_with_the_logits() -> None:
     """As T5's: what stands before and after the logits is not collected."""
     names = MODEL(**page_batch(MODEL.config)).keys()
