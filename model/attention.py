@@ -110,7 +110,7 @@ def _with_hidden_keys(query: Tensor, key: Tensor, hidden: Tensor) -> tuple[Tenso
     zero, keep the kernels' alignment.
     """
     heads, queries, keys = query.shape[1], query.shape[2], key.shape[2]
-    ones = F.pad(query.new_ones(1, 1, queries, 1), (0, 7)).expand(len(query), heads, -1, -1)
+    ones = F.pad(query.new_ones(1, 1, queries, 1), (0, 7)).expand(query.shape[0], heads, -1, -1)
     column = F.pad(hidden[:, None, :, None], (0, 7)).expand(-1, heads, keys, -1)
     return torch.cat([query, ones], -1), torch.cat([key, column], -1)
 

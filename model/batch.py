@@ -25,7 +25,7 @@ def collate(
     Returns:
         input_ids int64 [B, S] (pad 0), bbox int64 [B, S, 4] (pad 0), bbox_hidden bool [B, S],
         attention_mask int64 [B, S] (1 for tokens), labels int64 [B, T] (pad -100), line_pairs int64 [B, P, 2],
-        line_labels int64 [B, P], grid_labels int64 [B, S] (pad -100), pixel_values uint8 [B, 3, rows, columns].
+        line_targets int64 [B, P], grid_targets int64 [B, S] (pad -100), pixel_values uint8 [B, 3, rows, columns].
 
     Raises ValueError for no samples, and where some samples have an objective or a picture and others have not.
     """
@@ -43,10 +43,10 @@ def collate(
         multiple = target_pad_to_multiple or pad_to_multiple
         targets = _rounded_up(max(1, max(map(len, labels))), multiple)
         batch["labels"] = _padded(labels, targets, IGNORED)
-    grid = _all_or_none(samples, "grid_labels")
+    grid = _all_or_none(samples, "grid_targets")
     if grid is not None:
-        batch["grid_labels"] = _padded(grid, text, IGNORED)
-    for key in ("line_pairs", "line_labels", "pixel_values"):
+        batch["grid_targets"] = _padded(grid, text, IGNORED)
+    for key in ("line_pairs", "line_targets", "pixel_values"):
         rows = _all_or_none(samples, key)
         if rows is not None:
             batch[key] = torch.from_numpy(np.stack(rows))

@@ -81,7 +81,8 @@ class DocFormerV2Config(PreTrainedConfig):  # type: ignore[misc]
     """
 
     model_type = "docformerv2"
-    keys_to_ignore_at_inference = ["past_key_values"]  # noqa: RUF012 (transformers adds lists to it)
+    # What Trainer leaves out of predictions: they begin with the logits. (transformers adds lists to it.)
+    keys_to_ignore_at_inference = ["past_key_values", "loss_dlm", "loss_line", "loss_grid", "counts"]  # noqa: RUF012
     attribute_map = {  # noqa: RUF012 (the base class's own form)
         "hidden_size": "d_model",
         "num_attention_heads": "num_heads",
@@ -154,8 +155,9 @@ class DocFormerV2Config(PreTrainedConfig):  # type: ignore[misc]
         if self.spatial_init not in ("fourier", "normal"):
             raise ModelInputError(f"spatial_init is {self.spatial_init!r}: use 'fourier' or 'normal'")
         for name in SIZES:
-            if getattr(self, name) < 1:
-                raise ModelInputError(f"{name} is {getattr(self, name)}: use at least 1")
+            size = getattr(self, name)
+            if not isinstance(size, int) or size < 1:
+                raise ModelInputError(f"{name} is {size!r}: use a whole number, at least 1")
         if self.line_classes < 3:
             raise ModelInputError(f"line_classes is {self.line_classes}: the token-to-line labels need 3")
         if self.grid_rows * self.grid_columns > 256:

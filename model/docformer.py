@@ -15,8 +15,9 @@ from model.errors import ModelInputError
 from model.heads import OutputLayer, TokenToGrid, TokenToLine
 from model.initialise import initialise, initialise_output
 from model.losses import IGNORED, mean_over, summed_cross_entropy, target_count
+from model.processor import DocFormerV2Processor  # noqa: F401 (without it AutoProcessor would give a mere tokenizer)
 from model.shapes import check_sides
-from model.stacks import Decoder, Encoder, visible_keys
+from model.stacks import Decoder, Encoder, refuse_embedded, visible_keys
 from model.token_table import TokenTable
 
 TASKS = ("dlm", "line", "grid")
@@ -148,8 +149,8 @@ class DocFormerV2ForConditionalGeneration(PreTrainedModel, GenerationMixin):  # 
         decoder_input_ids: Tensor | None = None,
         decoder_attention_mask: Tensor | None = None,
         line_pairs: Tensor | None = None,
-        line_labels: Tensor | None = None,
-        grid_labels: Tensor | None = None,
+        line_targets: Tensor | None = None,
+        grid_targets: Tensor | None = None,
         denominators: Tensor | None = None,
         encoder_outputs: Any = None,
         past_key_values: Any = None,
@@ -170,8 +171,8 @@ class DocFormerV2ForConditionalGeneration(PreTrainedModel, GenerationMixin):  # 
             decoder_input_ids: int64 [B, T]; from `labels` moved right by one where None.
             decoder_attention_mask: [B, past + T], nonzero for real decoder positions.
             line_pairs: int64 [B, P, 2] positions in the text sequence.
-            line_labels: int64 [B, P] line class of each pair, -100 ignored.
-            grid_labels: int64 [B, S] cell of each token, -100 ignored.
+            line_targets: int64 [B, P] line class of each pair, -100 ignored.
+            grid_targets: int64 [B, S] cell of each token, -100 ignored.
             denominators: float32 [3], what the sums of dlm, line and grid are divided by (the whole batch's
                 target counts, when this is a part of one); None for this batch's own counts.
             encoder_outputs: states of an earlier encoder call, in place of the page's inputs.
@@ -184,8 +185,11 @@ class DocFormerV2ForConditionalGeneration(PreTrainedModel, GenerationMixin):  # 
         Raises:
             ModelInputError: inputs that do not fit together.
         """
-        if wanted := [name for name in NOT_KEPT if unused.get(name)]:
+        if wanted := [name for name in NOT_KEPT if unused.get(name, getattr(self.config, name, False))]:
             raise ModelInputError(f"{wanted[0]}: not kept by this model; encoder_last_hidden_state is in every output")
+        refuse_embedded(unused)
+        if past_key_values is not None and not isinstance(past_key_values, EncoderDecoderCache):
+            raise ModelInputError(f"past_key_values is {type(past_key_values).__name__}: give an EncoderDecoderCache")
         if getattr(past_key_values, "is_compileable", False):
             raise ModelInputError("cache_implementation: caches of a fixed size are not supported; leave it out")
         table = TokenTable.of(self.get_input_embeddings())
@@ -218,29 +222,32 @@ class DocFormerV2ForConditionalGeneration(PreTrainedModel, GenerationMixin):  # 
             )
             if self.config.scale_decoder_outputs:
                 decoded_btd = decoded_btd * self.config.d_model**-0.5
-            if labels is not None and skip_logits:
+            # An adapter around it, and the plain layer that resizing makes, know no labels.
+            if labels is not None and skip_logits and isinstance(self.lm_head, OutputLayer):
                 tied = self.lm_head.weight is self.get_input_embeddings().weight
                 totals["dlm"] = self.lm_head(decoded_btd, labels, table if tied else None), target_count(labels)
             else:
-                found["logits"] = self.lm_head(decoded_btd)
+                logits = self.lm_head(decoded_btd)
                 if labels is not None:
-                    totals["dlm"] = summed_cross_entropy(found["logits"], labels), target_count(labels)
+                    totals["dlm"] = summed_cross_entropy(logits, labels), target_count(labels)
+                if labels is None or not skip_logits:
+                    found["logits"] = logits
             found["past_key_values"] = past_key_values if use_cache else None
 
-        if line_pairs is not None or grid_labels is not None:
+        if line_pairs is not None or grid_targets is not None:
             if input_ids is None:
-                raise ModelInputError("line_pairs and grid_labels stand for text tokens: give input_ids with them")
+                raise ModelInputError("line_pairs and grid_targets stand for text tokens: give input_ids with them")
             text_bsd = encoded_bsd[:, encoded_bsd.shape[1] - input_ids.shape[1] :]
-            check_sides("grid_labels", grid_labels, *text_bsd.shape[:2])
+            check_sides("grid_targets", grid_targets, *text_bsd.shape[:2])
             check_sides("line_pairs", line_pairs, batch, None, 2)
         if line_pairs is not None:
             found["line_logits"] = self.token_to_line(text_bsd, line_pairs)
-            if line_labels is not None:
-                check_sides("line_labels", line_labels, *line_pairs.shape[:2])
-                totals["line"] = summed_cross_entropy(found["line_logits"], line_labels), target_count(line_labels)
-        if grid_labels is not None:
+            if line_targets is not None:
+                check_sides("line_targets", line_targets, *line_pairs.shape[:2])
+                totals["line"] = summed_cross_entropy(found["line_logits"], line_targets), target_count(line_targets)
+        if grid_targets is not None:
             found["grid_logits"] = self.token_to_grid(text_bsd)
-            totals["grid"] = summed_cross_entropy(found["grid_logits"], grid_labels), target_count(grid_labels)
+            totals["grid"] = summed_cross_entropy(found["grid_logits"], grid_targets), target_count(grid_targets)
 
         if totals:
             found |= self._weigh(totals, denominators)
@@ -284,10 +291,10 @@ class DocFormerV2ForConditionalGeneration(PreTrainedModel, GenerationMixin):  # 
 
         A batch may come with the encoder's pretraining labels: they have no part in an answer.
         """
-        for name in ("line_pairs", "line_labels", "grid_labels", "denominators"):
+        for name in ("line_pairs", "line_targets", "grid_targets", "denominators"):
             kwargs.pop(name, None)
-        pixel_values = kwargs.get("pixel_values")
-        if not args and kwargs.get("input_ids") is None and kwargs.get("inputs") is None and pixel_values is not None:
+        given = [name for name in ("input_ids", "inputs", "encoder_outputs") if kwargs.get(name) is not None]
+        if not args and not given and kwargs.get("pixel_values") is not None:
             encoded = self.encoder(pixel_values=kwargs.pop("pixel_values"))
             kwargs["encoder_outputs"] = BaseModelOutput(last_hidden_state=encoded.last_hidden_state)
         return super().generate(*args, **kwargs)

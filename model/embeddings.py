@@ -76,7 +76,7 @@ class VisualStem(nn.Module):
                 f"pixel_values is {pixel_values.dtype} {list(pixel_values.shape)}: "
                 f"give torch.uint8 [batch, 3, {self.height}, {self.width}] (rows, then columns)"
             )
-        dtype = self.project.weight.dtype
+        dtype = self.patch.weight.dtype  # a linear layer may be held as something else, quantised
         # (pixel / 255 - mean) / std as one product and one sum, in place: the picture is the largest thing here.
         scale = 1 / (255 * torch.tensor(self.std, device=pixel_values.device)).view(3, 1, 1)
         shift = torch.tensor(self.mean, device=pixel_values.device).view(3, 1, 1) * 255 * scale

@@ -7,6 +7,7 @@ V vocabulary, P pairs.
 
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers.modeling_layers import GradientCheckpointingLayer
@@ -89,9 +90,13 @@ class FeedForward(nn.Module):
             gate, linear = inner.chunk(2, dim=-1)
             inner = F.gelu(gate, approximate="tanh") * linear
         else:
-            inner = F.relu(inner, inplace=True)
+            inner = F.relu(inner, inplace=self._may_write(inner))
         out: Tensor = self.out(self.dropout(inner))
         return out
+
+    def _may_write(self, inner: Tensor) -> bool:
+        """Not what another layer in its place gave (quantised, adapted), nor one with hooks."""
+        return not torch.compiler.is_compiling() and type(self.inner) is nn.Linear and not inner._is_view()
 
 
 class EncoderLayer(GradientCheckpointingLayer):  # type: ignore[misc]

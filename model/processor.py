@@ -14,7 +14,7 @@ from transformers import AutoProcessor, BatchFeature
 from model.config import DocFormerV2Config
 from model.errors import ModelInputError
 from model.picture import Picture, open_picture
-from model.tokenizer import EOS_ID, PAD_ID, WordTokenizer, load_tokenizer
+from model.tokenizer import EOS_ID, PAD_ID, WordTokenizer, load_tokenizer, refuse_other_layout
 
 FILE_NAME = "processor_config.json"
 
@@ -29,11 +29,15 @@ class DocFormerV2Processor:
         tokenizer: the `transformers` T5 tokenizer.
         image_height, image_width: picture size in pixels; a page is stretched to it, as in pretraining.
         max_text_tokens: text positions a page may take, question and end token included.
+
+    Raises:
+        ModelInputError: a tokenizer that is not laid out as T5's, or has tokens added to it.
     """
 
     def __init__(
         self, tokenizer: Any, image_height: int = 512, image_width: int = 384, max_text_tokens: int = 512
     ) -> None:
+        refuse_other_layout(tokenizer, "tokenizer")
         self.tokenizer = tokenizer
         self.image_height, self.image_width, self.max_text_tokens = image_height, image_width, max_text_tokens
         self._words = WordTokenizer(tokenizer)
@@ -52,8 +56,8 @@ class DocFormerV2Processor:
         return cls(tokenizer, config.image_height, config.image_width, max_text_tokens)
 
     @classmethod
-    def from_pretrained(cls, path_or_name: str | Path, **_: Any) -> "DocFormerV2Processor":
-        """The processor saved in a local folder, or in a hub model.
+    def from_pretrained(cls, path_or_name: str | Path, **options: Any) -> "DocFormerV2Processor":
+        """The processor saved in a local folder, or in a hub model; `options` may hold sizes other than the saved ones.
 
         Raises:
             ModelInputError: no tokenizer or no processor file there.
@@ -65,7 +69,10 @@ class DocFormerV2Processor:
             path = _download(str(path_or_name))
         try:
             fields = json.loads(path.read_text())
-            sizes = {name: int(fields[name]) for name in ("image_height", "image_width", "max_text_tokens")}
+            sizes = {
+                name: int(options.get(name, fields[name]))
+                for name in ("image_height", "image_width", "max_text_tokens")
+            }
         except KeyError as error:
             raise ModelInputError(f"{path}: has no {error.args[0]!r}; it is not a DocFormerV2 processor") from None
         except (TypeError, ValueError) as error:
@@ -73,7 +80,12 @@ class DocFormerV2Processor:
         return cls(load_tokenizer(path_or_name), **sizes)
 
     def save_pretrained(self, folder: str | Path, **_: Any) -> None:
-        """Write the tokenizer and the picture settings to `folder`, which is made where absent."""
+        """Write the tokenizer and the picture settings to `folder`, which is made where absent.
+
+        Raises:
+            ModelInputError: tokens were added to the tokenizer: the folder could not be read.
+        """
+        refuse_other_layout(self.tokenizer, "tokenizer")
         Path(folder).mkdir(parents=True, exist_ok=True)
         self.tokenizer.save_pretrained(str(folder))
         fields = {
@@ -165,14 +177,14 @@ class DocFormerV2Processor:
             first = max(int(np.searchsorted(before, before[last] - overlap)), first + 1)
         return ranges
 
-    def decode(self, tokens: Any) -> str:
-        """Text of one sequence of generated token ids, special tokens left out."""
-        text: str = self.tokenizer.decode(tokens, skip_special_tokens=True)
+    def decode(self, tokens: Any, skip_special_tokens: bool = True) -> str:
+        """Text of one sequence of generated token ids."""
+        text: str = self.tokenizer.decode(tokens, skip_special_tokens=skip_special_tokens)
         return text.strip()
 
-    def batch_decode(self, sequences: Any) -> list[str]:
+    def batch_decode(self, sequences: Any, skip_special_tokens: bool = True) -> list[str]:
         """Text of each sequence of generated token ids."""
-        return [self.decode(tokens) for tokens in sequences]
+        return [self.decode(tokens, skip_special_tokens) for tokens in sequences]
 
     def _pages(
         self, pictures: list[Image.Image] | None, words: Any, boxes: Any, ocr: Ocr | None

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from model.objectives.denoising import Corrupted, corrupt, tokens_before_corruption
 from model.objectives.randomness import sample_rng
 from model.objectives.settings import ObjectiveSettings
-from model.objectives.token_to_grid import grid_labels
+from model.objectives.token_to_grid import grid_targets
 from model.objectives.token_to_line import sample_pairs
 from model.picture import decode_picture
 from model.tokenizer import EOS_ID, WordTokenizer
@@ -33,8 +33,8 @@ class Sample(TypedDict):
     bbox_hidden: NDArray[np.bool_]  # [S] a sentinel's box is hidden (unless it shows the union box)
     labels: Ints | None  # [T], empty where nothing is masked
     line_pairs: Ints | None  # [P, 2] positions in 0..S-1
-    line_labels: Ints | None  # [P] 0, 1, 2, or -100 in rows that are no pair
-    grid_labels: Ints | None  # [S] cell, or -100 at eos
+    line_targets: Ints | None  # [P] 0, 1, 2, or -100 in rows that are no pair
+    grid_targets: Ints | None  # [S] cell, or -100 at eos
     pixel_values: NDArray[np.uint8] | None  # [3, rows, columns] RGB
 
 
@@ -93,10 +93,10 @@ class SampleBuilder:
         else:
             _show_union_boxes(bbox, boxes, text)
 
-        line_pairs = line_labels = None
+        line_pairs = line_targets = None
         if settings.token_to_line:
             rng = sample_rng(seed, epoch, page_id, "token-to-line")
-            line_pairs, line_labels = sample_pairs(rng, lines[text.source], settings.line_pairs)
+            line_pairs, line_targets = sample_pairs(rng, lines[text.source], settings.line_pairs)
         return Sample(
             page_id=page_id,
             input_ids=np.append(text.input_ids, EOS_ID),
@@ -104,8 +104,8 @@ class SampleBuilder:
             bbox_hidden=hidden,
             labels=text.labels if settings.denoising else None,
             line_pairs=line_pairs,
-            line_labels=line_labels,
-            grid_labels=grid_labels(cells[text.source], tokens + 1) if settings.token_to_grid else None,
+            line_targets=line_targets,
+            grid_targets=grid_targets(cells[text.source], tokens + 1) if settings.token_to_grid else None,
             pixel_values=self._picture(page_id, row["image"]) if self.picture_size else None,
         )
 

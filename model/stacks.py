@@ -61,6 +61,7 @@ class Encoder(nn.Module):
         Raises:
             ModelInputError: neither text nor picture, or shapes that do not fit together.
         """
+        refuse_embedded(unused)
         if input_ids is None and pixel_values is None:
             raise ModelInputError("neither input_ids nor pixel_values: give the text, the picture, or both")
         parts = []
@@ -75,10 +76,10 @@ class Encoder(nn.Module):
             parts.append(self.embeddings.text(input_ids, bbox, bbox_hidden, table))
         x_bsd = self.dropout(torch.cat(parts, dim=1) if len(parts) > 1 else parts[0])
         positions = x_bsd.shape[1]
-        given = positions if attention_mask is None else attention_mask.shape[-1]
+        check_sides("attention_mask", attention_mask, x_bsd.shape[0], None)
+        given = positions if attention_mask is None else attention_mask.shape[1]
         if given not in (positions, positions if input_ids is None else input_ids.shape[1]):
             raise ModelInputError(f"attention_mask has {given} positions: give the text's, or all {positions}")
-        check_sides("attention_mask", attention_mask, x_bsd.shape[0], None)
         path = choose_path(self.attention_path, x_bsd.device, self.packing)
         visible: Tensor | Packed | None = visible_keys(attention_mask, positions)
         packing = None
@@ -127,11 +128,12 @@ class Decoder(nn.Module):
         path = choose_path(self.attention_path, x_btd.device, self.packing)
         if cache is not None and path == "flex":
             path = "sdpa"  # its kernels are made for a length, and here each step has its own
-        visible: Tensor | Packed | None = visible_keys(decoder_attention_mask, length)
+        seen = visible_keys(decoder_attention_mask, length)
+        visible: Tensor | Packed | None = seen
         source_visible: Tensor | Packed | None = encoded_visible
         rows = None
         if cache is None and packs(self.packing, path):
-            rows = _target_and_source(x_btd, decoder_attention_mask, encoded_bsd, encoded_visible)
+            rows = _target_and_source(x_btd, seen, encoded_bsd, encoded_visible)
         if rows is not None:
             target, source = rows
             x_btd, encoded_bsd = target.pack(x_btd), source.pack(encoded_bsd)
@@ -143,10 +145,25 @@ class Decoder(nn.Module):
         return out if rows is None else rows[0].unpack(out)
 
 
+def refuse_embedded(arguments: dict[str, Any]) -> None:
+    """Raise ModelInputError for tokens that come embedded: their boxes and their order among the page's are not known.
+
+    Left unread, they would be lost without a word, for example the virtual tokens of a prompt that is tuned.
+    """
+    for name in ("inputs_embeds", "decoder_inputs_embeds"):
+        if arguments.get(name) is not None:
+            raise ModelInputError(f"{name}: not taken by this model; give token ids")
+
+
 def visible_keys(mask: Tensor | None, keys: int) -> Tensor | None:
-    """Bool [B, keys] from a mask over the last positions (nonzero = visible); what stands before them is visible."""
+    """Bool [B, keys] from a mask over the last positions (nonzero = visible); what stands before them is visible.
+
+    Raises ModelInputError for a mask [B, more than `keys`].
+    """
     if mask is None:
         return None
+    if mask.shape[1] > keys:
+        raise ModelInputError(f"a mask is {list(mask.shape)}: there are {keys} positions")
     visible = mask.bool()
     return nn.functional.pad(visible, (keys - visible.shape[1], 0), value=True)
 
@@ -170,10 +187,10 @@ def _source(encoded_bsd: Tensor, visible: Tensor) -> Packing | None:
 
 
 def _target_and_source(
-    x_btd: Tensor, target_mask: Tensor | None, encoded_bsd: Tensor, source_visible: Tensor | None
+    x_btd: Tensor, target_visible: Tensor | None, encoded_bsd: Tensor, source_visible: Tensor | None
 ) -> tuple[Packing, Packing] | None:
     """How the decoder's positions and the encoder's are packed, or None where that saves nothing or cannot be."""
-    target = _packing(x_btd, None if target_mask is None else target_mask.bool())
+    target = _packing(x_btd, target_visible)
     source = _packing(encoded_bsd, source_visible)
     if target is None or source is None or not (target.saves or source.saves) or 0 in source.lengths:
         return None

@@ -47,22 +47,27 @@ def load_tokenizer(path_or_name: str | Path) -> Any:
             f"{path_or_name}: no T5 tokenizer could be read there ({reason}); "
             "give a folder with tokenizer.json or spiece.model, or a hub name"
         ) from None
-    size = len(tokenizer)
-    if size <= EMPTY_VOCABULARY:
+    if len(tokenizer) <= EMPTY_VOCABULARY:
         raise ModelInputError(
             f"{path_or_name}: holds no vocabulary; give a folder with tokenizer.json or spiece.model, or a hub name "
             "that can be reached"
         )
+    refuse_other_layout(tokenizer, path_or_name)
+    return tokenizer
+
+
+def refuse_other_layout(tokenizer: Any, name: str | Path) -> None:
+    """Raise ModelInputError, with `name` in it, where special tokens are not laid out as T5's."""
+    size = len(tokenizer)
     found = (tokenizer.pad_token_id, tokenizer.eos_token_id, tokenizer.unk_token_id)
     if found != (PAD_ID, EOS_ID, UNK_ID):
-        raise ModelInputError(f"{path_or_name}: pad, eos and unk have ids {found}; a T5 vocabulary has 0, 1 and 2")
+        raise ModelInputError(f"{name}: pad, eos and unk have ids {found}; a T5 vocabulary has 0, 1 and 2")
     ends = tokenizer.convert_tokens_to_ids(["<extra_id_0>", f"<extra_id_{SENTINELS - 1}>"])
     if ends != [size - 1, size - SENTINELS]:
         raise ModelInputError(
-            f"{path_or_name}: sentinels <extra_id_0> and <extra_id_{SENTINELS - 1}> have ids {ends}; "
-            f"a T5 vocabulary of {size} has them at {size - 1} and {size - SENTINELS}"
+            f"{name}: sentinels <extra_id_0> and <extra_id_{SENTINELS - 1}> have ids {ends}; a T5 vocabulary of {size} "
+            f"has them at {size - 1} and {size - SENTINELS}, and no tokens added behind them"
         )
-    return tokenizer
 
 
 def train_tokenizer(pages: Iterable[Sequence[str]], out: str | Path, vocab_size: int = 32_000) -> int:

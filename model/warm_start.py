@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from model.config import DocFormerV2Config
@@ -129,21 +129,30 @@ def _download(name: str) -> Path:
 
 def _config(folder: Path, changes: dict[str, Any]) -> DocFormerV2Config:
     DocFormerV2Config.refuse_unknown(changes)
-    given = json.loads((folder / "config.json").read_text())
-    if given.get("model_type") not in ("t5", "mt5"):
-        raise ModelInputError(f"{folder}: model_type is {given.get('model_type')!r}, not 't5'")
+    try:
+        given = json.loads((folder / "config.json").read_text())
+        kind = given.get("model_type")
+    except (ValueError, AttributeError) as error:
+        raise ModelInputError(f"{folder}: config.json is no model's ({error}); fetch the T5 again") from None
+    if kind not in ("t5", "mt5"):
+        raise ModelInputError(f"{folder}: model_type is {kind!r}, not 't5'")
     fields = {name: given[name] for name in SHARED_FIELDS if given.get(name) is not None}
-    # T5 1.0 ties the output layer and scales before it; 1.1 does neither. Newer files say the second by itself.
+    # T5 1.0 ties the output layer and scales before it; 1.1 does neither. Newer files say the second by itself, but
+    # those of mT5, which is a 1.1 and never scales: they call any output layer tied.
     fields["tie_word_embeddings"] = not _has_own_output(folder)
-    fields["scale_decoder_outputs"] = given.get("scale_decoder_outputs", given.get("tie_word_embeddings", True))
+    scales = given.get("tie_word_embeddings", True) and kind == "t5"
+    fields["scale_decoder_outputs"] = given.get("scale_decoder_outputs", scales)
     return DocFormerV2Config(**{**fields, **changes})
 
 
 def _tensors(folder: Path) -> Iterator[tuple[str, Callable[[], Tensor]]]:
     for path in sorted(folder.glob("*.safetensors")):
-        with safe_open(path, framework="pt") as file:
-            for name in file.keys():  # noqa: SIM118 (not a dict)
-                yield name, lambda file=file, name=name: file.get_tensor(name)  # type: ignore[misc]
+        try:
+            with safe_open(path, framework="pt") as file:
+                for name in file.keys():  # noqa: SIM118 (not a dict)
+                    yield name, lambda file=file, name=name: file.get_tensor(name)  # type: ignore[misc]
+        except SafetensorError as error:
+            raise ModelInputError(f"{path}: cannot be read ({error}); fetch the T5 again") from None
 
 
 def _has_own_output(folder: Path) -> bool:
@@ -200,6 +209,8 @@ def _load(
                 "(config_from_t5 gives a configuration that fits)"
             )
         value, target = torch.cat([stored[part] for part in parts]), parameters[name]
+        if not value.is_floating_point():
+            raise ModelInputError(f"{source}: {parts[0]} is {value.dtype}; give weights that are not quantised")
         if value.shape == target.shape:
             target.copy_(value)
             loaded.append(name)

@@ -142,8 +142,8 @@ def largest_batch(config: DocFormerV2Config, shape: Shape, device: str = "cpu") 
             "pixel_values": torch.zeros(pages, 3, config.image_height, config.image_width, dtype=torch.uint8),
             "labels": torch.ones(pages, targets, dtype=torch.long),
             "line_pairs": torch.zeros(pages, pairs, 2, dtype=torch.long),
-            "line_labels": torch.zeros(pages, pairs, dtype=torch.long),
-            "grid_labels": torch.zeros(pages, text, dtype=torch.long),
+            "line_targets": torch.zeros(pages, pairs, dtype=torch.long),
+            "grid_targets": torch.zeros(pages, text, dtype=torch.long),
             "skip_logits": True,
         }
 

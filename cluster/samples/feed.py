@@ -146,7 +146,7 @@ def micro_batched(samples: Sequence[Sample], micro_steps: int, filler: Sample) -
 def without_labels(sample: Sample) -> Sample:
     """The sample with every label ignored: it has a loss of zero and counts no target."""
     blank = sample.copy()
-    for key in ("labels", "line_labels", "grid_labels"):
+    for key in ("labels", "line_targets", "grid_targets"):
         labels = blank[key]
         if labels is not None:
             blank[key] = np.full_like(labels, IGNORED)
@@ -155,7 +155,7 @@ def without_labels(sample: Sample) -> Sample:
 
 def target_counts(sample: Sample) -> np.ndarray:
     """float64 [4]: targets of denoising, token-to-line, token-to-grid; tokens of encoder text and decoder."""
-    labels, lines, cells = sample["labels"], sample["line_labels"], sample["grid_labels"]
+    labels, lines, cells = sample["labels"], sample["line_targets"], sample["grid_targets"]
     targets = 0 if labels is None else len(labels)
     return np.array(
         [

@@ -131,9 +131,9 @@ class _Tallies:
         if "line_pairs" in batch:
             pairs = batch["line_pairs"]
             hidden = batch["bbox_hidden"].gather(1, pairs.flatten(1)).view(pairs.shape).any(-1)
-            self._count_task("line", out["line_logits"], batch["line_labels"], hidden)
-        if "grid_labels" in batch:
-            self._count_task("grid", out["grid_logits"], batch["grid_labels"], batch["bbox_hidden"])
+            self._count_task("line", out["line_logits"], batch["line_targets"], hidden)
+        if "grid_targets" in batch:
+            self._count_task("grid", out["grid_logits"], batch["grid_targets"], batch["bbox_hidden"])
 
     def _count(self, name: str, value: Tensor) -> None:
         self.values[self._place[name]] += float(value)

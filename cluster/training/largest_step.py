@@ -180,7 +180,7 @@ def largest_batch(settings: PretrainSettings, config: DocFormerV2Config, pages: 
         batch["labels"] = torch.full((pages, targets), ANY_TOKEN)
     if objectives.token_to_line:
         batch["line_pairs"] = torch.zeros(pages, pairs, 2, dtype=torch.long)
-        batch["line_labels"] = torch.zeros(pages, pairs, dtype=torch.long)
+        batch["line_targets"] = torch.zeros(pages, pairs, dtype=torch.long)
     if objectives.token_to_grid:
-        batch["grid_labels"] = torch.zeros(pages, text, dtype=torch.long)
+        batch["grid_targets"] = torch.zeros(pages, text, dtype=torch.long)
     return batch

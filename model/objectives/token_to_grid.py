@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 IGNORED = -100
 
 
-def grid_labels(cells: NDArray[np.int64], positions: int) -> NDArray[np.int64]:
+def grid_targets(cells: NDArray[np.int64], positions: int) -> NDArray[np.int64]:
     """Labels int64 [positions]: `cells` (int [S], cell of each text position) and -100 for the rest (the eos)."""
     labels = np.full(positions, IGNORED, np.int64)
     labels[: len(cells)] = cells

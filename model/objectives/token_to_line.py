@@ -33,12 +33,12 @@ def sample_pairs(rng: np.random.Generator, lines: Ints, pairs: int) -> tuple[Int
 
     Returns:
         line_pairs: int64 [pairs, 2], positions; unused rows are (0, 0).
-        line_labels: int64 [pairs], class of each pair; -100 in unused rows.
+        line_targets: int64 [pairs], class of each pair; -100 in unused rows.
     """
     line_pairs = np.zeros((pairs, 2), np.int64)
-    line_labels = np.full(pairs, IGNORED, np.int64)
+    line_targets = np.full(pairs, IGNORED, np.int64)
     if len(lines) < 2:
-        return line_pairs, line_labels
+        return line_pairs, line_targets
     # Positions grouped by line: group g is order[starts[g] : starts[g] + counts[g]].
     order = np.argsort(lines, kind="stable")
     grouped = lines[order]
@@ -70,8 +70,8 @@ def sample_pairs(rng: np.random.Generator, lines: Ints, pairs: int) -> tuple[Int
     swap = rng.random(len(kind)) < 0.5
     found[swap] = found[swap][:, ::-1]
     line_pairs[: len(kind)] = found
-    line_labels[: len(kind)] = kind
-    return line_pairs, line_labels
+    line_targets[: len(kind)] = kind
+    return line_pairs, line_targets
 
 
 def _quotas(rng: np.random.Generator, pairs: int, available: Ints) -> Ints:

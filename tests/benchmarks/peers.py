@@ -44,8 +44,8 @@ def docformer(args: argparse.Namespace) -> tuple[torch.nn.Module, dict[str, Any]
         "bbox_hidden": torch.rand(args.batch, text) < 0.1,
         "pixel_values": torch.randint(0, 256, (args.batch, 3, config.image_height, config.image_width)).byte(),
         "line_pairs": torch.randint(0, text // 2, (args.batch, 64, 2)),
-        "line_labels": torch.randint(0, 3, (args.batch, 64)),
-        "grid_labels": torch.randint(0, config.grid_cells, (args.batch, text)),
+        "line_targets": torch.randint(0, 3, (args.batch, 64)),
+        "grid_targets": torch.randint(0, config.grid_cells, (args.batch, text)),
         "skip_logits": True,
     }
     return DocFormerV2ForConditionalGeneration(config), batch

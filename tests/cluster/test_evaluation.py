@@ -35,7 +35,7 @@ def test_visible_and_hidden_answers_are_counted_apart() -> None:
     answers = torch.tensor([[2, 2, 2, 3, 2]])  # two right of four; one of two that are seen, one of two hidden
     pairs = torch.tensor([[[0, 2], [0, 1], [3, 1], [2, 0], [0, 0]]])  # seen, half hidden, hidden, seen, none
     lines, said = torch.tensor([[1, 1, 0, 2, -100]]), torch.tensor([[1, 1, 0, 0, 0]])
-    batch = {"grid_labels": cells, "bbox_hidden": hidden, "line_pairs": pairs, "line_labels": lines}
+    batch = {"grid_targets": cells, "bbox_hidden": hidden, "line_pairs": pairs, "line_targets": lines}
     out = {"grid_logits": torch.eye(4)[answers], "line_logits": torch.eye(3)[said]}
     out |= {"loss_dlm": torch.tensor(9.0), "loss_line": torch.tensor(6.0), "loss_grid": torch.tensor(2.0)}
     tallies.add(batch, out, VOCABULARY)

@@ -46,9 +46,9 @@ def page_batch(config: DocFormerV2Config, batch: int = 3, tokens: int = 12, targ
     corner = integers(600, batch, tokens, 2)
     labels = 2 + integers(config.vocab_size - 2, batch, targets)
     labels[-1, targets // 2 :] = -100
-    grid_labels = integers(config.grid_cells, batch, tokens).masked_fill(~real, -100)
-    line_labels = integers(config.line_classes, batch, 5)
-    line_labels[0, 0] = -100
+    grid_targets = integers(config.grid_cells, batch, tokens).masked_fill(~real, -100)
+    line_targets = integers(config.line_classes, batch, 5)
+    line_targets[0, 0] = -100
     return {
         "input_ids": (2 + integers(config.vocab_size - 2, batch, tokens)).masked_fill(~real, 0),
         "attention_mask": real.long(),
@@ -57,8 +57,8 @@ def page_batch(config: DocFormerV2Config, batch: int = 3, tokens: int = 12, targ
         "pixel_values": integers(256, batch, 3, config.image_height, config.image_width).to(torch.uint8),
         "labels": labels,
         "line_pairs": integers(int(lengths.min()), batch, 5, 2),
-        "line_labels": line_labels,
-        "grid_labels": grid_labels,
+        "line_targets": line_targets,
+        "grid_targets": grid_targets,
     }
 
 

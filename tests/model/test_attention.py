@@ -211,3 +211,16 @@ def test_a_trace_without_memory_leaves_none_behind() -> None:
         run("sample", [torch.empty(x.shape).requires_grad_() for x in inputs], None)
     for before, after in zip(wanted, run("sample", inputs, visible), strict=True):
         assert torch.equal(before, after)
+
+
+def test_the_fused_path_is_exported_for_any_number_of_samples() -> None:
+    class Attention(torch.nn.Module):
+        def forward(self, query: Tensor, bias: Tensor, visible: Tensor) -> Tensor:
+            return attention(query, query, query, bias, visible, "sdpa")
+
+    (query, _, _, bias), visible = case(40, 40, padded=True, biased=True)
+    assert visible is not None
+    samples = torch.export.Dim("samples", min=2, max=64)
+    shapes = ({0: samples}, None, {0: samples})
+    exported = torch.export.export(Attention(), (query, bias, visible), dynamic_shapes=shapes).module()
+    assert torch.allclose(exported(query[:2], bias, visible[:2]), Attention()(query, bias, visible)[:2], atol=1e-5)

@@ -34,7 +34,7 @@ def test_padding_to_multiples_keeps_every_sample(
     longest = max(1, *(len(sample["labels"]) for sample in made if sample["labels"] is not None))
     assert wide % (targets or multiple) == 0
     assert longest <= wide < longest + (targets or multiple)
-    pads = {"input_ids": 0, "bbox": 0, "bbox_hidden": False, "labels": -100, "grid_labels": -100}
+    pads = {"input_ids": 0, "bbox": 0, "bbox_hidden": False, "labels": -100, "grid_targets": -100}
     for place, sample in enumerate(made):
         tokens = len(sample["input_ids"])
         assert batch["attention_mask"][place].tolist() == [1] * tokens + [0] * (text - tokens)
@@ -56,8 +56,8 @@ def test_types_and_shapes_are_the_models(word_tokenizer: WordTokenizer) -> None:
         "attention_mask": torch.int64,
         "labels": torch.int64,
         "line_pairs": torch.int64,
-        "line_labels": torch.int64,
-        "grid_labels": torch.int64,
+        "line_targets": torch.int64,
+        "grid_targets": torch.int64,
         "pixel_values": torch.uint8,
     }
     assert batch["pixel_values"].shape == (2, 3, 32, 24)
@@ -68,7 +68,7 @@ def test_types_and_shapes_are_the_models(word_tokenizer: WordTokenizer) -> None:
 def test_keys_depend_on_the_settings_and_not_on_the_pages(word_tokenizer: WordTokenizer) -> None:
     full = set(collate(samples(word_tokenizer, [40])))
     assert set(collate(samples(word_tokenizer, [0]))) == full, "an empty page has every key, so ranks agree"
-    off = {"denoising": {"labels"}, "token_to_line": {"line_pairs", "line_labels"}, "token_to_grid": {"grid_labels"}}
+    off = {"denoising": {"labels"}, "token_to_line": {"line_pairs", "line_targets"}, "token_to_grid": {"grid_targets"}}
     for name, keys in off.items():
         assert set(collate(samples(word_tokenizer, [40], **{name: False}))) == full - keys
 

@@ -88,3 +88,19 @@ def test_generation_in_bf16_with_gradient_checkpointing_left_on() -> None:
     model = talkative_model().bfloat16()
     model.gradient_checkpointing_enable()
     assert model.generate(**page_inputs(page_batch(model.config)), max_new_tokens=4).shape[0] == 3
+
+
+def test_given_encoder_states_are_not_made_anew_of_the_picture_alone() -> None:
+    model = talkative_model()
+    page = page_inputs(page_batch(model.config))
+    settings = {"max_new_tokens": 8, "do_sample": False, "no_repeat_ngram_size": 2}
+    states = {"encoder_outputs": model.get_encoder()(**page), "attention_mask": page["attention_mask"]}
+    asked = model.generate(**states, pixel_values=page["pixel_values"], **settings)
+    assert torch.equal(asked, model.generate(**page, **settings))
+
+
+def test_a_smaller_model_drafts_and_the_text_stays() -> None:
+    model, draft = talkative_model(), small_model(seed=4, num_layers=1, num_decoder_layers=1)
+    page = {name: values[:1] for name, values in page_inputs(page_batch(model.config)).items()}
+    drafted = model.generate(**page, max_new_tokens=8, assistant_model=draft)
+    assert torch.equal(drafted, model.generate(**page, max_new_tokens=8))

@@ -49,9 +49,11 @@ def test_thirty_two_pages_are_learned_by_heart(word_tokenizer: WordTokenizer) ->
     with torch.no_grad():
         out = model.eval()(**batch)
     assert out.loss_dlm.item() < 0.05
-    line_right, lines = right_and_all(out.line_logits, batch["line_labels"])
-    grid_right, cells = right_and_all(out.grid_logits, batch["grid_labels"])
-    hidden_right, hidden = right_and_all(out.grid_logits, batch["grid_labels"].masked_fill(~batch["bbox_hidden"], -100))
+    line_right, lines = right_and_all(out.line_logits, batch["line_targets"])
+    grid_right, cells = right_and_all(out.grid_logits, batch["grid_targets"])
+    hidden_right, hidden = right_and_all(
+        out.grid_logits, batch["grid_targets"].masked_fill(~batch["bbox_hidden"], -100)
+    )
     assert min(lines, cells, hidden) > 100
     assert line_right / lines > 0.99
     assert grid_right / cells > 0.99

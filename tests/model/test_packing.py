@@ -133,7 +133,7 @@ def test_a_packed_step_on_cuda_has_the_padded_steps_losses_and_gradients(path: s
 
 def test_a_packed_step_without_any_target_has_no_loss() -> None:
     batch = ragged()
-    for name in ("labels", "line_labels", "grid_labels"):
+    for name in ("labels", "line_targets", "grid_targets"):
         batch[name] = torch.full_like(batch[name], -100)
     losses, gradients = losses_and_gradients(batch)
     assert losses.tolist() == [0, 0, 0]

@@ -1,3 +1,4 @@
+import copy
 import io
 from itertools import pairwise
 from pathlib import Path
@@ -184,6 +185,29 @@ def test_saved_processor_comes_back_the_same(processor: DocFormerV2Processor, tm
         got = again(images=np.zeros((9, 9, 3), np.uint8), words=WORDS, boxes=BOXES)
         assert all(torch.equal(wanted[name], got[name]) for name in wanted)
         assert again.max_text_tokens == 64
+
+
+def test_a_processor_may_be_loaded_for_longer_pages(processor: DocFormerV2Processor, tmp_path: Path) -> None:
+    processor.save_pretrained(tmp_path)
+    longer = DocFormerV2Processor.from_pretrained(tmp_path, max_text_tokens=80)
+    assert (longer.max_text_tokens, longer.image_height) == (80, 32)
+
+
+def test_special_tokens_are_shown_where_asked(processor: DocFormerV2Processor) -> None:
+    tokens = processor.tokenizer("total").input_ids
+    assert processor.batch_decode([tokens, tokens], skip_special_tokens=True) == ["total", "total"]
+    assert processor.batch_decode([tokens], skip_special_tokens=False) == ["total</s>"]
+
+
+def test_added_tokens_are_refused_and_not_read_as_unknown(tokenizer: Any, tmp_path: Path) -> None:
+    grown = copy.deepcopy(tokenizer)
+    processor = DocFormerV2Processor(grown)
+    grown.add_tokens(["<field>"])
+    with pytest.raises(ModelInputError, match="no tokens added behind them"):
+        processor.save_pretrained(tmp_path / "processor")
+    assert not (tmp_path / "processor").exists()
+    with pytest.raises(ModelInputError, match="no tokens added behind them"):
+        DocFormerV2Processor(grown)
 
 
 @pytest.mark.parametrize(

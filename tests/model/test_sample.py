@@ -53,14 +53,14 @@ def test_boxes_and_labels_survive_tokenisation_and_masking(
     sample = build(word_tokenizer, row, seed, hide_masked_boxes=not union)
     origin = origins(word_tokenizer, row, sample)
     text = len(origin)
-    grid = sample["grid_labels"]
+    grid = sample["grid_targets"]
     assert grid is not None
     assert grid[:text].tolist() == [row["grid_cells"][word] for word in origin]
     masked = np.isin(sample["input_ids"], word_tokenizer.sentinel_ids)
     for place, word in enumerate(origin):
         if not masked[place]:
             assert sample["bbox"][place].tolist() == row["boxes"][word]
-    pairs, labels = sample["line_pairs"], sample["line_labels"]
+    pairs, labels = sample["line_pairs"], sample["line_targets"]
     assert pairs is not None
     assert labels is not None
     assert (labels >= 0).any() == (text > 1)
@@ -101,8 +101,8 @@ def test_the_eos_closes_both_sides_and_is_not_labelled(word_tokenizer: WordToken
     assert sample["labels"][-1] == EOS_ID
     assert sample["bbox"][-1].tolist() == [0, 0, 0, 0]
     assert not sample["bbox_hidden"][-1]
-    assert sample["grid_labels"] is not None
-    assert sample["grid_labels"][-1] == -100
+    assert sample["grid_targets"] is not None
+    assert sample["grid_targets"][-1] == -100
     assert sample["line_pairs"] is not None
     assert sample["line_pairs"].max() < len(sample["input_ids"]) - 1
 
@@ -142,8 +142,8 @@ def test_a_page_without_tokens_is_an_eos(word_tokenizer: WordTokenizer, words: l
     assert sample["input_ids"].tolist() == [EOS_ID]
     assert sample["labels"] is not None
     assert sample["labels"].tolist() == []
-    assert sample["line_labels"] is not None
-    assert (sample["line_labels"] == -100).all()
+    assert sample["line_targets"] is not None
+    assert (sample["line_targets"] == -100).all()
 
 
 def test_a_one_word_page_keeps_its_box_and_cell(word_tokenizer: WordTokenizer) -> None:
@@ -151,8 +151,8 @@ def test_a_one_word_page_keeps_its_box_and_cell(word_tokenizer: WordTokenizer) -
     sample = build(word_tokenizer, row, denoising=False)
     pieces = len(word_tokenizer.encode_words(["payment"])[0])
     assert sample["bbox"].tolist() == [row["boxes"][0]] * pieces + [[0, 0, 0, 0]]
-    assert sample["grid_labels"] is not None
-    assert sample["grid_labels"].tolist() == row["grid_cells"] * pieces + [-100]
+    assert sample["grid_targets"] is not None
+    assert sample["grid_targets"].tolist() == row["grid_cells"] * pieces + [-100]
 
 
 def test_a_long_page_keeps_its_first_tokens(word_tokenizer: WordTokenizer) -> None:
@@ -172,8 +172,8 @@ def test_switching_an_objective_off_leaves_the_others_as_they_were(word_tokenize
     row = page_row(300)
     every = build(word_tokenizer, row)
     for off, keys in {
-        "token_to_line": ("line_pairs", "line_labels"),
-        "token_to_grid": ("grid_labels",),
+        "token_to_line": ("line_pairs", "line_targets"),
+        "token_to_grid": ("grid_targets",),
     }.items():
         sample: Any = build(word_tokenizer, row, **{off: False})
         for key, value in every.items():

@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
-from transformers import T5Config, T5ForConditionalGeneration
+from transformers import MT5Config, MT5ForConditionalGeneration, T5Config, T5ForConditionalGeneration
 
 from model.errors import ModelInputError
 from model.warm_start import config_from_t5, model_from_t5, warm_start
@@ -140,6 +140,36 @@ def test_files_of_1_1_that_say_nothing_of_a_scale_have_none(tmp_path: Path) -> N
     config["tie_word_embeddings"] = False
     (tmp_path / "config.json").write_text(json.dumps(config))
     assert not config_from_t5(str(tmp_path), **PAGE).scale_decoder_outputs
+
+
+def test_mt5_never_scales_whatever_its_file_says_of_the_output_layer(tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    sizes = {"vocab_size": 99, "d_model": 48, "d_kv": 16, "d_ff": 80, "num_layers": 2, "num_heads": 3}
+    mt5 = MT5ForConditionalGeneration(MT5Config(**sizes, decoder_start_token_id=0)).eval()
+    mt5.save_pretrained(tmp_path)
+    model, _ = model_from_t5(str(tmp_path), **PAGE)
+    input_ids = torch.randint(2, 99, (1, 30))
+    with torch.no_grad():
+        ours = without_additions(model)(input_ids=input_ids, decoder_input_ids=input_ids).logits
+        theirs = mt5(input_ids=input_ids, decoder_input_ids=input_ids).logits
+    assert (ours - theirs).abs().max() < 1e-3
+
+
+@pytest.mark.parametrize("damage", ["config", "list", "size", "weights", "quantised"])
+def test_damaged_files_are_refused_in_one_line(tmp_path: Path, damage: str) -> None:
+    random_t5("1.0").save_pretrained(tmp_path)
+    config, weights = tmp_path / "config.json", tmp_path / "model.safetensors"
+    if damage in ("config", "list"):
+        config.write_text("{" if damage == "config" else "[1]")
+    elif damage == "size":
+        config.write_text(json.dumps(json.loads(config.read_text()) | {"d_model": "32"}))
+    elif damage == "weights":
+        weights.write_bytes(weights.read_bytes()[:-100])
+    else:
+        save_file({name: value.to(torch.int8) for name, value in load_file(weights).items()}, weights)
+    with pytest.raises(ModelInputError) as error:
+        model_from_t5(str(tmp_path), **PAGE)
+    assert "\n" not in str(error.value)
 
 
 def test_another_name_of_the_embedding_is_read(tmp_path: Path) -> None:
