@@ -112,6 +112,6 @@ def _seen(out: Any, inputs: dict[str, Tensor]) -> Tensor:
     # An objective that is off leaves no field in the output.
     losses = [out.get(name, zero).detach() for name in LOSSES]
     for task in ("line", "grid"):
-        logits, labels = out.get(f"{task}_logits"), inputs.get(f"{task}_labels")
-        losses.append(zero if logits is None else (logits.argmax(-1) == labels).sum())
+        logits, targets = out.get(f"{task}_logits"), inputs.get(f"{task}_targets")
+        losses.append(zero if logits is None else (logits.argmax(-1) == targets).sum())
     return torch.stack([value.double() for value in losses])
