@@ -15,6 +15,7 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 from model.attention import Bias, attention
 from model.config import DocFormerV2Config
 from model.norm import RMSNorm
+from model.rectified import rectified
 
 
 class SelfAttention(nn.Module):
@@ -90,7 +91,7 @@ class FeedForward(nn.Module):
             gate, linear = inner.chunk(2, dim=-1)
             inner = F.gelu(gate, approximate="tanh") * linear
         else:
-            inner = F.relu(inner, inplace=self._may_write(inner))
+            inner = rectified(inner, in_place=self._may_write(inner))
         out: Tensor = self.out(self.dropout(inner))
         return out
 

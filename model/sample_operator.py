@@ -41,14 +41,22 @@ def sample_attention_backward(
     """Gradients of query, key and value, and fp32 [1, `heads`, Q, K] of the bias; 0 `heads` where there is none."""
     batch, all_heads, queries, _ = query.shape
     keys = key.shape[2]
-    grads = [torch.empty_like(query), torch.zeros_like(key), torch.zeros_like(value)]
-    grad_bias = query.new_zeros(1, heads, queries, keys, dtype=torch.float32)
-    for span in spans_of(visible, batch, queries, keys):
+    spans = spans_of(visible, batch, queries, keys)
+    # Keys that a sample does not see have a gradient of 0.
+    make = torch.empty_like if all(span.keys == keys for span in spans) else torch.zeros_like
+    grads = [torch.empty_like(query), make(key), make(value)]
+    # A whole first sample is written, others are added: tables of zeros are as large as all weights of a sample twice.
+    first = spans[0].keys == keys and heads > 1
+    grad_bias = (torch.empty if first else torch.zeros)(1, heads, queries, keys, dtype=torch.float32)
+    for span in spans:
         inputs = (span.of_queries(query), span.of_keys(key).contiguous(), span.of_keys(value).contiguous())
         outputs = (span.of_queries(grads[0]), span.of_keys(grads[1]), span.of_keys(grads[2]))
         weight = _weight(weights, span.row, all_heads, queries, span.keys)
         grad_scores = attend_backward(span.of_queries(grad_out).contiguous(), *inputs, weight, outputs)
-        if heads:
+        if first:
+            grad_bias[0].copy_(grad_scores)
+            first = False
+        elif heads:
             add_gradient(grad_bias, grad_scores)
     return grads[0], grads[1], grads[2], grad_bias
 
