@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from model.config import VISUAL_TEXT_MODALITIES, DocFormerV2Config
 from model.errors import ModelInputError
-from model.token_table import TokenEmbedding, TokenTable
+from model.token_table import ChainedTable, TokenEmbedding, TokenTable
 
 VISUAL, TEXT = 0, 1
 SPATIAL_TABLES = 6  # x0, y0, x1, y1, width, height
@@ -103,7 +103,11 @@ class PageEmbeddings(nn.Module):
         self.rows, self.columns = config.visual_rows, config.visual_columns
 
     def text(
-        self, input_ids: Tensor, bbox: Tensor | None, bbox_hidden: Tensor | None, table: TokenTable | None = None
+        self,
+        input_ids: Tensor,
+        bbox: Tensor | None,
+        bbox_hidden: Tensor | None,
+        table: TokenTable | ChainedTable | None = None,
     ) -> Tensor:
         """T_s [B, S, D] of tokens int64 [B, S] with boxes int64 [B, S, 4]; where `bbox_hidden` (bool [B, S]) is
         set, the learned hidden-box vector stands in place of the token's spatial sum. Without boxes all count as
@@ -117,7 +121,7 @@ class PageEmbeddings(nn.Module):
         text: Tensor = self.embed(input_ids, table) + spatial + self.modality.weight[TEXT]
         return text
 
-    def embed(self, ids: Tensor, table: TokenTable | None) -> Tensor:
+    def embed(self, ids: Tensor, table: TokenTable | ChainedTable | None) -> Tensor:
         """[B, S, D] of tokens int64 [B, S], from `table` where the forward shares one."""
         embedded: Tensor = self.tokens(ids) if table is None else self.tokens(ids, table)
         return embedded

@@ -6,7 +6,7 @@ from torch.nn import functional as F
 
 from model.config import DocFormerV2Config
 from model.losses import IGNORED, output_cross_entropy
-from model.token_table import TokenTable
+from model.token_table import ChainedTable, TokenTable
 
 
 class OutputLayer(nn.Linear):
@@ -15,7 +15,9 @@ class OutputLayer(nn.Linear):
     def __init__(self, config: DocFormerV2Config) -> None:
         super().__init__(config.d_model, config.vocab_size, bias=False)
 
-    def forward(self, states: Tensor, labels: Tensor | None = None, table: TokenTable | None = None) -> Tensor:
+    def forward(
+        self, states: Tensor, labels: Tensor | None = None, table: TokenTable | ChainedTable | None = None
+    ) -> Tensor:
         """States [..., D] to logits [..., V], or with labels int64 [...] (-100 ignored) to a scalar fp32 sum.
 
         `table` is that of the weight where it is tied to a token embedding and the forward shares it.

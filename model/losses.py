@@ -18,6 +18,34 @@ def summed_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
     return F.cross_entropy(logits.float().flatten(0, -2), labels.flatten(), ignore_index=IGNORED, reduction="sum")
 
 
+def _to_gradient(logits: Tensor, labels: Tensor) -> Tensor:
+    """The summed cross-entropy of logits [N, V], which become its gradient."""
+    total = torch.zeros((), dtype=torch.float32, device=logits.device)
+    rows = max(1, (CPU_LOGITS if logits.device.type == "cpu" else GPU_LOGITS) // logits.shape[1])
+    # For a GPU a compiled step fuses the whole by itself, and would unroll a loop.
+    whole = torch.compiler.is_compiling()
+    parts = [logits] if whole else torch.split(logits, rows)
+    for part, wanted in zip(parts, [labels] if whole else torch.split(labels, rows), strict=True):
+        counts = wanted != IGNORED
+        target = wanted.clamp(min=0)[:, None]
+        logarithms = part.float().log_softmax(-1)
+        total -= (logarithms.gather(1, target)[:, 0] * counts).sum()
+        grad_part = logarithms.exp_().scatter_add_(1, target, torch.full_like(target, -1, dtype=torch.float32))
+        part.copy_(grad_part.mul_(counts[:, None]))
+    return total
+
+
+# A compiler for CPUs would hold all logits in fp32.
+@torch.library.custom_op("docformer::cross_entropy_to_gradient", mutates_args=("logits",), device_types="cpu")
+def _to_gradient_in_parts(logits: Tensor, labels: Tensor) -> Tensor:
+    return _to_gradient(logits, labels)
+
+
+@_to_gradient_in_parts.register_fake
+def _(logits: Tensor, labels: Tensor) -> Tensor:
+    return logits.new_empty((), dtype=torch.float32)
+
+
 class OutputCrossEntropy(torch.autograd.Function):
     """Output layer and summed cross-entropy in one: the fp32 logits exist a few rows at a time, in no whole tensor.
 
@@ -34,18 +62,8 @@ class OutputCrossEntropy(torch.autograd.Function):
         The weight's gradient is added to `gradient` where that is given.
         """
         logits = states @ weight.T
-        total = torch.zeros((), dtype=torch.float32, device=states.device)
-        rows = max(1, (CPU_LOGITS if states.device.type == "cpu" else GPU_LOGITS) // weight.shape[0])
-        # A compiled step unrolls loops and fuses the whole by itself.
-        whole = torch.compiler.is_compiling()
-        parts = [logits] if whole else torch.split(logits, rows)
-        for part, wanted in zip(parts, [labels] if whole else torch.split(labels, rows), strict=True):
-            counts = wanted != IGNORED
-            target = wanted.clamp(min=0)[:, None]
-            logarithms = part.float().log_softmax(-1)
-            total -= (logarithms.gather(1, target)[:, 0] * counts).sum()
-            grad_part = logarithms.exp_().scatter_add_(1, target, torch.full_like(target, -1, dtype=torch.float32))
-            part.copy_(grad_part.mul_(counts[:, None]))
+        in_parts = torch.compiler.is_compiling() and states.device.type == "cpu"
+        total = (_to_gradient_in_parts if in_parts else _to_gradient)(logits, labels)
         ctx.save_for_backward(states, weight, logits)
         ctx.gradient = gradient
         return total

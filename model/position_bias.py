@@ -63,7 +63,8 @@ class _Rows(torch.autograd.Function):
         if not torch.compiler.is_compiling():
             return diagonals_hl.unfold(1, keys, 1).flip(1)
         if diagonals_hl.device.type == "cpu":
-            return _rows(diagonals_hl, queries, keys)
+            rows_hqk: Tensor = _rows(diagonals_hl, queries, keys)
+            return rows_hqk
         # Windows would be compiled anew for each length.
         query, key = (torch.arange(n, device=diagonals_hl.device) for n in (queries, keys))
         return diagonals_hl[:, queries - 1 - query[:, None] + key]

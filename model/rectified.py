@@ -40,4 +40,5 @@ class _Rectified(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> Tensor:
-        return rectified_backward(grad.contiguous(), ctx.saved_tensors[0])
+        found: Tensor = rectified_backward(grad.contiguous(), ctx.saved_tensors[0])
+        return found

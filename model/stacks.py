@@ -15,7 +15,7 @@ from model.norm import RMSNorm
 from model.packing import Packed, Packing, packing_of
 from model.position_bias import PositionBias
 from model.shapes import check_sides
-from model.token_table import TokenTable
+from model.token_table import ChainedTable, TokenTable
 
 # A packed row's length on CUDA is a multiple of this: kernels are made for each length that occurs.
 CUDA_PACK_TO = 512
@@ -51,7 +51,7 @@ class Encoder(nn.Module):
         bbox: Tensor | None = None,
         bbox_hidden: Tensor | None = None,
         pixel_values: Tensor | None = None,
-        table: TokenTable | None = None,
+        table: TokenTable | ChainedTable | None = None,
         **unused: Any,
     ) -> BaseModelOutput:
         """Encoder states [B, visual tokens + S, D]; arguments as in the model's forward (`generate` passes others).

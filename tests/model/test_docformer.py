@@ -1,4 +1,5 @@
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 import torch
@@ -132,14 +133,18 @@ def test_logits_at_labelled_positions_alone_give_the_same_loss_and_gradient() ->
     assert torch.allclose(*gradients, atol=1e-6)
 
 
-@pytest.mark.parametrize("path", ["auto", "sdpa"])
-def test_a_compiled_step_is_one_graph_and_the_same(path: str) -> None:
-    model = small_model(attention_path=path).train()
+@pytest.mark.parametrize("changes", [{}, {"attention_path": "sdpa"}, {"tie_word_embeddings": False}])
+@pytest.mark.parametrize("asked", ["all", "logits", "encoder's tasks"])
+def test_a_compiled_step_is_one_graph_and_the_same(changes: dict[str, Any], asked: str) -> None:
+    model = small_model(**changes)
     batch = page_batch(model.config, tokens=40, targets=40)  # enough scores for attention by sample
+    if asked == "encoder's tasks":
+        del batch["labels"]
     gradients = []
     for call in (model, torch.compile(model, backend="aot_eager", fullgraph=True)):
         model.zero_grad()
-        call(**batch, skip_logits=True).loss.backward()
+        for _ in range(2):  # the second is added to the first one's gradients
+            call(**batch, skip_logits=asked != "logits").loss.backward()
         gradients.append(torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None]))
     assert torch.allclose(*gradients, atol=1e-5)
 
