@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from model.compiled import by_operators
 from model.token_table import TableGradient
 
 IGNORED = -100
@@ -62,8 +63,7 @@ class OutputCrossEntropy(torch.autograd.Function):
         The weight's gradient is added to `gradient` where that is given.
         """
         logits = states @ weight.T
-        in_parts = torch.compiler.is_compiling() and states.device.type == "cpu"
-        total = (_to_gradient_in_parts if in_parts else _to_gradient)(logits, labels)
+        total = (_to_gradient_in_parts if by_operators(logits) else _to_gradient)(logits, labels)
         ctx.save_for_backward(states, weight, logits)
         ctx.gradient = gradient
         return total

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from model.compiled import by_operators
 from model.masking import MASKED
 
 
@@ -62,7 +63,7 @@ class _Rows(torch.autograd.Function):
         ctx.queries = queries
         if not torch.compiler.is_compiling():
             return diagonals_hl.unfold(1, keys, 1).flip(1)
-        if diagonals_hl.device.type == "cpu":
+        if by_operators(diagonals_hl):
             rows_hqk: Tensor = _rows(diagonals_hl, queries, keys)
             return rows_hqk
         # Windows would be compiled anew for each length.
@@ -71,9 +72,9 @@ class _Rows(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad_hqk: Tensor) -> tuple[Tensor, None, None]:
-        if grad_hqk.device.type == "cpu":
-            return (_summed if torch.compiler.is_compiling() else _summed_by_head)(grad_hqk, ctx.queries), None, None
-        return _sums_of_diagonals(grad_hqk, ctx.queries), None, None
+        in_turn = grad_hqk.device.type == "cpu" and not torch.compiler.is_compiling()
+        way = _summed if by_operators(grad_hqk) else _summed_by_head if in_turn else _sums_of_diagonals
+        return way(grad_hqk, ctx.queries), None, None
 
 
 def _summed_by_head(grad_hqk: Tensor, queries: int) -> Tensor:

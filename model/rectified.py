@@ -10,10 +10,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from model.compiled import by_operators
+
 
 def rectified(x: Tensor, in_place: bool) -> Tensor:
     """ReLU of `x` [...]; `in_place` allows writing it there."""
-    if torch.compiler.is_compiling() and x.device.type == "cpu":
+    if by_operators(x):
         out: Tensor = _Rectified.apply(x)
         return out
     return F.relu(x, inplace=in_place)

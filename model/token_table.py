@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from model.compiled import by_operators
 from model.shared_gradient import GradientSum, share
 
 
@@ -60,7 +61,7 @@ class TokenTable:
         if weight.device.type != "cpu" or not weight.requires_grad:
             return None
         if torch.compiler.is_compiling():
-            return ChainedTable(weight)
+            return ChainedTable(weight) if by_operators(weight) else None
         # ZeRO's stage 3 gathers a weight that is asked for; one that it did not gather is empty.
         return cls(weight) if weight.shape == (tokens.num_embeddings, tokens.embedding_dim) else None
 

@@ -15,7 +15,7 @@ from transformers.utils.generic import find_labels
 from model.config import DocFormerV2Config
 from model.docformer import DocFormerV2ForConditionalGeneration
 from model.errors import ModelInputError
-from tests.model.pages import page_batch, small_config, small_model
+from tests.model.pages import page_batch, page_inputs, small_config, small_model
 
 MODEL = small_model()
 
@@ -154,3 +154,12 @@ def test_a_fresh_process_reproduces_the_logits(tmp_path: Path) -> None:
 def test_a_trainer_asks_for_labels_alone() -> None:
     """It waits for all arguments that are called labels before it reports a loss."""
     assert find_labels(DocFormerV2ForConditionalGeneration) == ["labels"]
+
+
+def test_an_exported_model_needs_no_docformer() -> None:
+    model = small_model(attention_path="sdpa")
+    batch = page_batch(model.config)
+    asked = {**page_inputs(batch), "decoder_input_ids": batch["labels"].clamp(min=0), "use_cache": False}
+    exported = torch.export.export(model, (), asked, strict=False)
+    assert not [node for node in exported.graph.nodes if "docformer" in str(node.target)]
+    assert torch.allclose(exported.module()(**asked)["logits"], model(**asked).logits, atol=1e-5)
