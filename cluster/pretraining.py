@@ -3,7 +3,6 @@
 import contextlib
 import hashlib
 import json
-import shlex
 import signal
 import sys
 import time
@@ -191,8 +190,7 @@ def _tokenizer_digest(settings: PretrainSettings, run: RunFolder) -> str:
 
 def _raise(run: RunFolder, failure: BaseException | None, stop: Sequence[signal.Signals]) -> None:
     """Raise what ended the run without success: bad input as such, anything else as a failed job."""
-    resumed = f"docformer pretrain --out {shlex.quote(str(run.path))} --resume"
-    again = f"; {'begin again' if newest_step(run) is None else 'go on'} with: {resumed}"
+    again = f"; {'begin again' if newest_step(run) is None else 'go on'} with: {run.resume_command}"
     errors = run.noted_in_attempt("error")
     if errors:
         if errors[0]["usage"]:
@@ -203,6 +201,6 @@ def _raise(run: RunFolder, failure: BaseException | None, stop: Sequence[signal.
     if hangs:
         raise JobError(f"{hangs[0]['text']}{again}")
     if stop and failure is None:
-        raise JobError(f"stopped by {stop[0].name} before the first checkpoint; begin again with: {resumed}")
+        raise JobError(f"stopped by {stop[0].name} before the first checkpoint; begin again with: {run.resume_command}")
     lost = " ".join(str(failure).split())[:300] if failure else "the workers ended without a word"
     raise JobError(f"training ended too early: {lost}{again}") from failure

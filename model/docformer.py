@@ -14,10 +14,10 @@ from model.config import DocFormerV2Config
 from model.errors import ModelInputError
 from model.heads import OutputLayer, TokenToGrid, TokenToLine
 from model.initialise import initialise, initialise_output
+from model.inputs import check_sides, refuse_embedded
 from model.losses import IGNORED, mean_over, summed_cross_entropy, target_count
 from model.processor import DocFormerV2Processor  # noqa: F401 (without it AutoProcessor would give a mere tokenizer)
-from model.shapes import check_sides
-from model.stacks import Decoder, Encoder, refuse_embedded, visible_keys
+from model.stacks import Decoder, Encoder, visible_keys
 from model.token_table import TokenTable
 
 TASKS = ("dlm", "line", "grid")

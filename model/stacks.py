@@ -10,11 +10,11 @@ from model.attention import choose_path, prepare_bias
 from model.config import DocFormerV2Config
 from model.embeddings import PageEmbeddings
 from model.errors import ModelInputError
+from model.inputs import check_sides, refuse_embedded
 from model.layers import DecoderLayer, EncoderLayer
 from model.norm import RMSNorm
 from model.packing import Packed, Packing, packing_of
 from model.position_bias import PositionBias
-from model.shapes import check_sides
 from model.token_table import ChainedTable, TokenTable
 
 # A packed row's length on CUDA is a multiple of this: kernels are made for each length that occurs.
@@ -143,16 +143,6 @@ class Decoder(nn.Module):
             x_btd = layer(x_btd, encoded_bsd, bias, visible, source_visible, path, past_key_values=cache)
         out: Tensor = self.dropout(self.norm(x_btd))
         return out if rows is None else rows[0].unpack(out)
-
-
-def refuse_embedded(arguments: dict[str, Any]) -> None:
-    """Raise ModelInputError for tokens that come embedded: their boxes and their order among the page's are not known.
-
-    Left unread, they would be lost without a word, for example the virtual tokens of a prompt that is tuned.
-    """
-    for name in ("inputs_embeds", "decoder_inputs_embeds"):
-        if arguments.get(name) is not None:
-            raise ModelInputError(f"{name}: not taken by this model; give token ids")
 
 
 def visible_keys(mask: Tensor | None, keys: int) -> Tensor | None:

@@ -1,7 +1,6 @@
 """`docformer pretrain`: DocFormerV2 pretraining on Ray Train with DeepSpeed ZeRO."""
 
 import argparse
-import shlex
 import sys
 from pathlib import Path
 from typing import Any
@@ -58,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
         raise _stopped(RunFolder(settings.out), stop) from None
     print_result(summary.as_dict(), args.json)
     if summary.signal:
-        again = f"docformer pretrain --out {shlex.quote(str(settings.out))} --resume"
+        again = RunFolder(settings.out).resume_command
         print(f"after step {summary.steps}; go on with: {again}", file=sys.stderr)
         raise StoppedError(summary.signal)
     return 0
@@ -67,9 +66,8 @@ def run(args: argparse.Namespace) -> int:
 def _stopped(run: RunFolder, stop: KeyboardInterrupt) -> Exception:
     """How a signal that came before the run was under way ends the command, with what to do next."""
     name = "SIGTERM" if isinstance(stop, Terminated) else "SIGINT"
-    resumed = f"docformer pretrain --out {shlex.quote(str(run.path))} --resume"
     if newest_step(run) is not None:
-        print(f"go on with: {resumed}", file=sys.stderr)
+        print(f"go on with: {run.resume_command}", file=sys.stderr)
         return StoppedError(name)
-    again = f"begin again with: {resumed}" if run.facts.is_file() else "nothing was written"
+    again = f"begin again with: {run.resume_command}" if run.facts.is_file() else "nothing was written"
     return JobError(f"stopped by {name} before the first checkpoint; {again}")

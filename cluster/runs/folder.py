@@ -2,6 +2,7 @@
 
 import fcntl
 import json
+import shlex
 import time
 from pathlib import Path
 from typing import IO, Any
@@ -43,6 +44,11 @@ class RunFolder:
         self.model, self.tokenizer, self.latest = (self.path / name for name in ("model", "tokenizer", "latest"))
         self.stop, self.save, self.page_index = (self.path / name for name in ("stop", "save", "pages.npz"))
         self.scratch = self.path / ".ray"
+
+    @property
+    def resume_command(self) -> str:
+        """The command that goes on with it."""
+        return f"docformer pretrain --out {shlex.quote(str(self.path))} --resume"
 
     @property
     def checkpoints(self) -> Folder:

@@ -1,4 +1,6 @@
-"""Refusing tensors whose sides do not fit those of the others."""
+"""Refusing inputs: tensors whose sides do not fit those of the others, and tokens that come embedded."""
+
+from typing import Any
 
 from torch import Tensor
 
@@ -16,3 +18,13 @@ def check_sides(name: str, tensor: Tensor | None, *sides: int | None) -> None:
     if not fits:
         wanted = ", ".join("any" if side is None else str(side) for side in sides)
         raise ModelInputError(f"{name} is {list(tensor.shape)}: give [{wanted}], as the other inputs have it")
+
+
+def refuse_embedded(arguments: dict[str, Any]) -> None:
+    """Raise ModelInputError for tokens that come embedded: their boxes and their order among the page's are not known.
+
+    Left unread, they would be lost without a word, for example the virtual tokens of a prompt that is tuned.
+    """
+    for name in ("inputs_embeds", "decoder_inputs_embeds"):
+        if arguments.get(name) is not None:
+            raise ModelInputError(f"{name}: not taken by this model; give token ids")
